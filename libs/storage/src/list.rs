@@ -1,0 +1,45 @@
+//! Listing: what is asked and what a page holds.
+
+use jiff::Timestamp;
+
+use crate::ObjectUri;
+
+/// One object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectMeta {
+    /// Its address.
+    pub uri: ObjectUri,
+    /// Size in bytes, as stored.
+    pub size_bytes: u64,
+    /// The entity tag, as the server wrote it, quotes included. For files: modification time, size and inode.
+    pub etag: String,
+    /// When it was last written.
+    pub last_modified: Timestamp,
+}
+
+/// A question for one page of the objects below a prefix.
+#[derive(Debug, Clone)]
+pub struct ListRequest {
+    /// The address that every key must begin with, character by character: `s3://bucket/logs/2024-` matches
+    /// `s3://bucket/logs/2024-01/a`. The bucket (or, for files, the nearest folder above) must exist.
+    pub prefix: ObjectUri,
+    /// Only keys behind this one, in the order of their bytes; the whole key, prefix included.
+    pub start_after: Option<String>,
+    /// Roll up keys that have a `/` behind the prefix into [`ListPage::common_prefixes`].
+    pub by_folder: bool,
+    /// Continue where an earlier page ended: its [`ListPage::next`].
+    pub continuation: Option<String>,
+    /// At most this many objects and common prefixes together, 1..=1000.
+    pub page_size: u16,
+}
+
+/// One page of a listing, in the order of the keys' bytes.
+#[derive(Debug, Clone, Default)]
+pub struct ListPage {
+    /// The objects.
+    pub objects: Vec<ObjectMeta>,
+    /// With [`ListRequest::by_folder`]: the rolled-up prefixes as whole keys, each ending in `/`.
+    pub common_prefixes: Vec<String>,
+    /// What to ask the next page with; none when this was the last.
+    pub next: Option<String>,
+}

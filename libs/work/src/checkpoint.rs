@@ -1,0 +1,47 @@
+//! A checkpoint: how far into a work item everything is acknowledged, so that whoever leases it next goes on there.
+
+use serde::{Deserialize, Serialize};
+
+/// The highest position in an object below which every record is acknowledged or dead-lettered.
+///
+/// It is bound to the object's entity tag: a checkpoint of another version of the object is worth nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Wire format version, [`crate::item::VERSION`].
+    pub v: u32,
+    /// The job.
+    pub job: String,
+    /// The work item's number in its job.
+    pub seq: u64,
+    /// The entity tag of the object that was read.
+    pub etag: String,
+    /// Where to go on.
+    pub position: Position,
+}
+
+/// A place in an object where reading can start again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum Position {
+    /// Raw NDJSON: the offset of a record's first byte.
+    Byte {
+        /// Offset in the object, in bytes.
+        offset: u64,
+    },
+    /// Compressed NDJSON: the start of a gzip member or zstd frame, and what to skip in it once decompressed.
+    Frame {
+        /// Offset of the member or frame in the object, in bytes as stored.
+        offset: u64,
+        /// Decompressed bytes that lie before the member or frame.
+        decompressed_offset: u64,
+        /// Decompressed bytes of the member or frame to skip.
+        skip_bytes: u64,
+    },
+    /// Parquet: a row of a row group.
+    Row {
+        /// Index of the row group in the file.
+        row_group: u64,
+        /// Rows of that group to skip.
+        row: u64,
+    },
+}

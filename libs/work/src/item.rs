@@ -1,0 +1,152 @@
+//! The work item: one object, or one byte range of a splittable object; the unit of leasing, retry and completion.
+//!
+//! It travels as one line of JSON, in an SQS body or on a worker's standard input. The format is versioned by `v`,
+//! small, and carries no secret. Unknown fields are ignored, so that an older worker reads a newer discoverer's items.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The version of the wire format that this build writes, and the only one that it reads.
+pub const VERSION: u32 = 1;
+
+/// One object, or one byte range of it, to be ingested.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkItem {
+    /// Wire format version, [`VERSION`].
+    pub v: u32,
+    /// The job that the item belongs to: `namespace/name`, or a name of the user's choice outside a cluster.
+    pub job: String,
+    /// The item's number in its job, from 0.
+    pub seq: u64,
+    /// Where the object is: `s3://bucket/key` or `file:///path`, the key as it is, not percent-encoded.
+    pub uri: String,
+    /// The entity tag that the listing gave: reads are bound to it, so that a changed object is noticed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// Size of the whole object in bytes, as stored.
+    pub size_bytes: u64,
+    /// When the object was last written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_modified: Option<Timestamp>,
+    /// How records are laid out in the object.
+    #[serde(default)]
+    pub format: Format,
+    /// How the object's bytes are compressed (NDJSON only: Parquet compresses inside).
+    #[serde(default)]
+    pub compression: Compression,
+    /// The byte range of the object that this item covers; absent for the whole object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<ByteRange>,
+    /// Values that the partitioning expression captured from the key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub partition: BTreeMap<String, String>,
+    /// When the discoverer offered the item.
+    pub enqueued_at: Timestamp,
+}
+
+/// How records are laid out in an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Neither named nor told by the key: the worker looks at the first bytes.
+    #[default]
+    Auto,
+    /// One JSON object a line.
+    Ndjson,
+    /// Apache Parquet.
+    Parquet,
+}
+
+/// How an object's bytes are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Neither named nor told by the key: the worker looks at the first bytes.
+    #[default]
+    Auto,
+    /// Stored as it is.
+    None,
+    /// gzip (RFC 1952), any number of members.
+    Gzip,
+    /// Zstandard (RFC 8878), any number of frames.
+    Zstd,
+}
+
+/// A range of an object's bytes as stored, `start..end`, the end not included.
+///
+/// A record belongs to the range that its first byte is in (raw NDJSON), a row group to the range that its midpoint is
+/// in (Parquet), so a reader needs no look at its neighbours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByteRange {
+    /// Offset of the first byte.
+    pub start: u64,
+    /// Offset behind the last byte.
+    pub end: u64,
+}
+
+/// Why a line or message body is not a work item.
+#[derive(Debug, thiserror::Error)]
+pub enum ParseError {
+    /// The text is not JSON, or lacks a field, or a field has the wrong type.
+    #[error("not a work item")]
+    Malformed(#[source] serde_json::Error),
+    /// Written by a program of another time.
+    #[error("work item version {found} is not supported, this build reads version {VERSION}")]
+    UnsupportedVersion {
+        /// The version that the item names.
+        found: u64,
+    },
+    /// The range is empty, or ends behind the object.
+    #[error("work item range {start}..{end} does not lie within an object of {size_bytes} bytes")]
+    BadRange {
+        /// First byte of the range.
+        start: u64,
+        /// Byte behind the range.
+        end: u64,
+        /// Size of the object.
+        size_bytes: u64,
+    },
+}
+
+impl WorkItem {
+    /// Reads one item from its JSON.
+    ///
+    /// The version is looked at first, so that an item of another version is refused for its version and not for a
+    /// field that this version happens not to know.
+    pub fn from_json(text: &str) -> Result<Self, ParseError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            v: u64,
+        }
+        let Versioned { v } = serde_json::from_str(text).map_err(ParseError::Malformed)?;
+        if v != u64::from(VERSION) {
+            return Err(ParseError::UnsupportedVersion { found: v });
+        }
+        let item: Self = serde_json::from_str(text).map_err(ParseError::Malformed)?;
+        if let Some(ByteRange { start, end }) = item.range
+            && (start >= end || end > item.size_bytes)
+        {
+            return Err(ParseError::BadRange {
+                start,
+                end,
+                size_bytes: item.size_bytes,
+            });
+        }
+        Ok(item)
+    }
+
+    /// The item as one line of JSON, without the newline.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a work item has only string keys and finite numbers")
+    }
+
+    /// The bytes of the object that this item covers.
+    pub fn byte_range(&self) -> ByteRange {
+        self.range.unwrap_or(ByteRange {
+            start: 0,
+            end: self.size_bytes,
+        })
+    }
+}

@@ -1,0 +1,11 @@
+//! Work items, the queue that leases them, and the rule for what becomes of them.
+//!
+//! This room holds what the programs say to each other: [`WorkItem`] is the wire format, [`queue`] the contract of
+//! delivery, [`settle()`] the one place where the fate of a leased item is decided. It must not know how objects are
+//! read or where documents go.
+
+pub mod checkpoint;
+pub mod item;
+
+pub use checkpoint::Checkpoint;
+pub use item::{ByteRange, Compression, Format, WorkItem};

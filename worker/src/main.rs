@@ -1,0 +1,2 @@
+//! `pf-worker`: work items in, documents out.
+fn main() {}

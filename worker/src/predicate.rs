@@ -1,0 +1,60 @@
+//! Row predicates and field paths, as `--filter` and `--columns` take them: text in, checked values out.
+//!
+//! Grammar: `path op literal` joined by `and`. `op` is one of `=` `!=` `<` `<=` `>` `>=`. A literal is a JSON number,
+//! `true`, `false`, `null`, text in single or double quotes, or a bare word. A path is a key, or keys joined by dots.
+//!
+//! Meaning, the same for NDJSON and Parquet: a missing field and a null match nothing but `= null`; present values match
+//! `!= null`. A number compares with numbers by value. Quoted text compares with strings by code point. A bare word or an
+//! unquoted number compares with a string as the text it was written as. Values of any other type match only `!=`.
+
+/// A conjunction of comparisons.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predicate {
+    /// All of these must hold; never empty.
+    pub terms: Vec<Term>,
+}
+
+/// One comparison of a field with a literal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Term {
+    /// The field.
+    pub path: FieldPath,
+    /// How it is compared.
+    pub operator: Operator,
+    /// With what.
+    pub literal: Literal,
+}
+
+/// Where a field is: the keys from the record down.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FieldPath(pub Vec<String>);
+
+/// A comparison operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operator {
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+}
+
+/// What a field is compared with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Literal {
+    /// `null`
+    Null,
+    /// `true` or `false`, unquoted.
+    Bool(bool),
+    /// An unquoted JSON number, as it was written.
+    Number(String),
+    /// A bare word, or text in quotes.
+    Text(String),
+}

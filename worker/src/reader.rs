@@ -1,0 +1,3 @@
+//! From an object's bytes to batches of records. Decoders here do no IO: bytes in, batches out.
+
+pub mod range_source;
