@@ -1,3 +1,4 @@
 //! From an object's bytes to batches of records. Decoders here do no IO: bytes in, batches out.
 
+pub mod ndjson;
 pub mod range_source;
