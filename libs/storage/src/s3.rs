@@ -1,0 +1,307 @@
+//! `s3://`: objects of S3 and of servers that speak its API.
+//!
+//! The SDK signs, refreshes credentials, retries with jittered pauses under a budget of retry tokens, and times out
+//! attempts; this room asks the questions and makes sense of the answers (`client` sets the SDK up, `fault` reads its
+//! errors). Bodies that break are resumed by `read`, not here.
+
+mod client;
+mod fault;
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use aws_sdk_s3::{
+    Client,
+    operation::get_object::GetObjectOutput,
+    primitives::DateTime,
+    types::{EncodingType, Object},
+};
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use tokio::sync::OnceCell;
+
+use self::{client::Attempts, fault::Call};
+use crate::{
+    ListPage, ListRequest, ObjectMeta, ObjectUri, Options, Result,
+    backend::{Backend, Body, BodyError, BoxError},
+    file::too_short,
+};
+
+/// A bucket's objects behind the S3 API.
+#[derive(Debug)]
+pub(crate) struct S3 {
+    options: Options,
+    /// Made by the first call: `file://` alone must not look for credentials.
+    client: OnceCell<Client>,
+}
+
+impl S3 {
+    pub(crate) fn new(options: Options) -> Self {
+        Self {
+            options,
+            client: OnceCell::new(),
+        }
+    }
+
+    async fn client(&self) -> &Client {
+        self.client.get_or_init(|| client::connect(&self.options)).await
+    }
+
+    /// One call that is about to be made, for the messages of its failures.
+    async fn call<'a>(&'a self, action: &'static str, uri: &'a ObjectUri) -> (Call<'a>, &'a Client, Attempts) {
+        let client = self.client().await;
+        let attempts = Attempts::default();
+        let call = Call {
+            action,
+            uri,
+            options: &self.options,
+            region: client.config().region().map(|region| region.as_ref().to_owned()),
+            attempts: attempts.clone(),
+        };
+        (call, client, attempts)
+    }
+}
+
+#[async_trait]
+impl Backend for S3 {
+    async fn list(&self, request: &ListRequest) -> Result<ListPage> {
+        let (bucket, prefix) = parts(&request.prefix);
+        let (call, client, attempts) = self.call("list", &request.prefix).await;
+        let answer = client
+            .list_objects_v2()
+            .bucket(bucket)
+            .prefix(prefix)
+            .set_start_after(request.start_after.clone())
+            .set_continuation_token(request.continuation.clone())
+            .set_delimiter(request.by_folder.then(|| "/".to_owned()))
+            .max_keys(i32::from(request.page_size.clamp(1, 1000)))
+            // XML has no way to write some characters that keys may have.
+            .encoding_type(EncodingType::Url)
+            .customize()
+            .interceptor(attempts)
+            .send()
+            .await
+            .map_err(|error| call.failure(error))?;
+        let encoded = answer.encoding_type() == Some(&EncodingType::Url);
+        let next = match (answer.is_truncated(), answer.next_continuation_token) {
+            (Some(true), None) => return Err(call.nonsense("a page says that more follows, and not how to ask for it")),
+            (Some(true), token) => token,
+            _ => None,
+        };
+        let objects = answer.contents.unwrap_or_default();
+        let common_prefixes = answer.common_prefixes.unwrap_or_default();
+        Ok(ListPage {
+            objects: objects
+                .into_iter()
+                .map(|object| listed(&call, object, encoded))
+                .collect::<Result<_>>()?,
+            common_prefixes: common_prefixes
+                .into_iter()
+                .filter_map(|common_prefix| common_prefix.prefix)
+                .map(|prefix| key_of(&call, prefix, encoded))
+                .collect::<Result<_>>()?,
+            next,
+        })
+    }
+
+    async fn head(&self, uri: &ObjectUri) -> Result<ObjectMeta> {
+        let (bucket, key) = parts(uri);
+        let (call, client, attempts) = self.call("read", uri).await;
+        let answer = client
+            .head_object()
+            .bucket(bucket)
+            .key(key)
+            .customize()
+            .interceptor(attempts)
+            .send()
+            .await
+            .map_err(|error| call.failure(error))?;
+        Ok(ObjectMeta {
+            uri: uri.clone(),
+            size_bytes: size(&call, answer.content_length)?,
+            etag: answer
+                .e_tag
+                .ok_or_else(|| call.nonsense("an object without an entity tag"))?,
+            last_modified: timestamp(&call, answer.last_modified.as_ref())?,
+        })
+    }
+
+    async fn open(&self, uri: &ObjectUri, etag: Option<&str>, range: Range<u64>) -> Result<Body> {
+        let (bucket, key) = parts(uri);
+        let (call, client, attempts) = self.call("read", uri).await;
+        let answer = client
+            .get_object()
+            .bucket(bucket)
+            .key(key)
+            .range(format!("bytes={}-{}", range.start, range.end - 1))
+            .set_if_match(etag.map(quoted))
+            .customize()
+            .interceptor(attempts)
+            .send()
+            .await
+            .map_err(|error| call.range_failure(error, etag, &range))?;
+        check_range(&call, &answer, etag, &range)?;
+        let pieces = futures::stream::try_unfold(answer.body, |mut body| async move {
+            match body.next().await {
+                Some(Ok(piece)) => Ok(Some((piece, body))),
+                Some(Err(error)) => Err(BodyError::Broken(BoxError::from(error))),
+                None => Ok(None),
+            }
+        })
+        .boxed();
+        Ok(Body {
+            etag: answer.e_tag,
+            pieces,
+        })
+    }
+}
+
+/// That the answer is of the range that was asked for, before its first byte is trusted.
+fn check_range(call: &Call<'_>, answer: &GetObjectOutput, etag: Option<&str>, range: &Range<u64>) -> Result<()> {
+    let wanted = range.end - range.start;
+    let length = answer.content_length.and_then(|length| u64::try_from(length).ok());
+    let Some(content_range) = answer.content_range() else {
+        // The whole object came, which is the range when it begins at zero and has the length.
+        if range.start == 0 && length == Some(wanted) {
+            return Ok(());
+        }
+        return Err(call.nonsense("the server ignores ranges"));
+    };
+    let nonsense = || {
+        call.nonsense(&format!(
+            "`{content_range}` is not the content range that was asked for"
+        ))
+    };
+    let (first, last, total) = parse_content_range(content_range).ok_or_else(nonsense)?;
+    if first != range.start || last >= range.end {
+        return Err(nonsense());
+    }
+    if last + 1 < range.end {
+        return match (etag, total) {
+            (Some(_), _) => Err(call.changed()),
+            (None, Some(total)) => Err(call.failed(too_short(range, total))),
+            (None, None) => Err(nonsense()),
+        };
+    }
+    Ok(())
+}
+
+/// `bytes 0-99/1234` as first, last and total, the total being `*` when the server doesn't know (RFC 9110, 14.4).
+fn parse_content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
+    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let total = match total {
+        "*" => None,
+        total => Some(total.parse().ok()?),
+    };
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (first <= last && total.is_none_or(|total| last < total)).then_some((first, last, total))
+}
+
+fn listed(call: &Call<'_>, object: Object, encoded: bool) -> Result<ObjectMeta> {
+    let key = object
+        .key
+        .ok_or_else(|| call.nonsense("a listed object without a key"))?;
+    let key = key_of(call, key, encoded)?;
+    Ok(ObjectMeta {
+        uri: call.uri.with_key(key),
+        size_bytes: size(call, object.size)?,
+        // Kept empty where a server has none: reads of it then bind to the first answer.
+        etag: object.e_tag.unwrap_or_default(),
+        last_modified: timestamp(call, object.last_modified.as_ref())?,
+    })
+}
+
+/// The key as it is, of a listing that wrote it percent-encoded.
+fn key_of(call: &Call<'_>, text: String, encoded: bool) -> Result<String> {
+    if !encoded {
+        return Ok(text);
+    }
+    percent_decoded(&text).ok_or_else(|| call.nonsense(&format!("`{text}` is not a percent-encoded key")))
+}
+
+/// Decodes `%20` and, as S3 writes spaces in listings, `+`.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        rest = behind;
+        bytes.push(match first {
+            b'+' => b' ',
+            b'%' => {
+                let hex = std::str::from_utf8(rest.get(..2)?).ok()?;
+                rest = &rest[2..];
+                // `from_str_radix` also takes a sign.
+                hex.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(())?;
+                u8::from_str_radix(hex, 16).ok()?
+            }
+            &byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn size(call: &Call<'_>, bytes: Option<i64>) -> Result<u64> {
+    bytes
+        .and_then(|bytes| u64::try_from(bytes).ok())
+        .ok_or_else(|| call.nonsense("an object without a size"))
+}
+
+fn timestamp(call: &Call<'_>, time: Option<&DateTime>) -> Result<Timestamp> {
+    time.and_then(|time| Timestamp::new(time.secs(), time.subsec_nanos() as i32).ok())
+        .ok_or_else(|| call.nonsense("an object without a time of its last modification"))
+}
+
+fn parts(uri: &ObjectUri) -> (&str, &str) {
+    match uri {
+        ObjectUri::S3 { bucket, key } => (bucket, key),
+        ObjectUri::File { .. } => unreachable!("the store hands file addresses to the file backend"),
+    }
+}
+
+/// If-Match wants the quotes (RFC 9110, 8.8.3), which some servers leave out of their listings.
+fn quoted(etag: &str) -> String {
+    if etag.starts_with('"') || etag.starts_with("W/") {
+        etag.to_owned()
+    } else {
+        format!("\"{etag}\"")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges_are_read_or_refused() {
+        assert_eq!(parse_content_range("bytes 0-99/1234"), Some((0, 99, Some(1234))));
+        assert_eq!(parse_content_range("bytes 5-5/*"), Some((5, 5, None)));
+        for wrong in [
+            "",
+            "bytes */1234",
+            "bytes 9-5/10",
+            "bytes 0-10/10",
+            "items 0-1/2",
+            "bytes 0-1",
+        ] {
+            assert_eq!(parse_content_range(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn keys_of_encoded_listings_are_decoded_or_refused() {
+        assert_eq!(
+            percent_decoded("a+b%2Bc%25%C3%A9/%01"),
+            Some("a b+c%é/\u{1}".to_owned())
+        );
+        for wrong in ["%", "%2", "%zz", "%+1", "%ff"] {
+            assert_eq!(percent_decoded(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn entity_tags_are_sent_with_their_quotes() {
+        assert_eq!(quoted("\"abc\""), "\"abc\"");
+        assert_eq!(quoted("abc"), "\"abc\"");
+    }
+}
