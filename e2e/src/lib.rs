@@ -1,1 +1,31 @@
-//! To be written.
+//! What tests of the whole stand on: real servers, and a proxy that breaks connections on purpose.
+//!
+//! A server that is not installed fails its tests with the advice to run `./test`, it never skips them. This crate
+//! must not know our rooms or the S3 SDK, so that it can't share their mistakes.
+
+pub mod fault_proxy;
+pub mod s3;
+
+pub use fault_proxy::{Fault, FaultProxy};
+pub use s3::S3;
+
+use std::path::{Path, PathBuf};
+
+/// The path of an installed tool: in `PF_TOOLS_DIR`, the workspace's `.tools/bin`, or `~/.cache/paraflow/bin`.
+///
+/// # Panics
+/// When it is nowhere, with the advice how to install it.
+pub fn tool(name: &str) -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/bin");
+    let home = std::env::home_dir().map(|home| home.join(".cache/paraflow/bin"));
+    let chosen = std::env::var_os("PF_TOOLS_DIR").map(PathBuf::from);
+    let folders: Vec<PathBuf> = [chosen, Some(workspace), home].into_iter().flatten().collect();
+    match folders
+        .iter()
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+    {
+        Some(path) => path,
+        None => panic!("{name} is not installed in any of {folders:?}: run `./test`, or `e2e/servers/install` alone"),
+    }
+}

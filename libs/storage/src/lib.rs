@@ -2,10 +2,12 @@
 //!
 //! The room knows nothing of records, formats or work items. It alone knows the S3 SDK.
 //!
-//! `store` is the front door, `backend` the seam behind it, `file` and `s3` the two schemes. What a broken connection, a changed object or a slow server means is decided in `read` and `s3`.
+//! `store` is the front door, `backend` the seam behind it, `file` and `s3` the two schemes, and `contract` the suite that
+//! both pass. What a broken connection, a changed object or a slow server means is decided in `read` and `s3`.
 
 mod backend;
 pub mod budget;
+pub mod contract;
 pub mod error;
 mod file;
 pub mod list;

@@ -1,6 +1,6 @@
 //! The front door: one handle for every object, whatever its scheme.
 
-use std::{ops::Range, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -19,12 +19,32 @@ pub struct Options {
     pub region: Option<String>,
     /// Send no credentials, for public buckets.
     pub anonymous: bool,
+    /// The key that requests are signed with; from the environment when absent (the default chain: variables, profile,
+    /// web identity, pod or instance role), and then refreshed before it expires.
+    pub access_key: Option<AccessKey>,
     /// How long to wait and how often to try.
     pub patience: Patience,
     /// At most this many bytes in flight, over all reads of this handle and its clones: from before they are asked
     /// for until the consumer drops its pieces. Absent: no bound, and the consumer bounds what it takes. A consumer
     /// must not collect more pieces than fit, or it waits for itself.
     pub bytes_in_flight_max: Option<u64>,
+}
+
+/// A key that does not change during the life of a handle, where there is no environment to find one in.
+#[derive(Clone)]
+pub struct AccessKey {
+    /// Its id.
+    pub id: String,
+    /// Its secret, which no message and no `Debug` shows.
+    pub secret: String,
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessKey")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A handle for objects on S3 and on the local file system; cheap to clone.

@@ -12,7 +12,8 @@ use aws_config::{
 use aws_sdk_s3::{
     Client,
     config::{
-        Builder, ConfigBag, Intercept, ResponseChecksumValidation, RuntimeComponents, StalledStreamProtectionConfig,
+        Builder, ConfigBag, Credentials, Intercept, ResponseChecksumValidation, RuntimeComponents,
+        StalledStreamProtectionConfig,
         interceptors::BeforeTransmitInterceptorContextRef,
         retry::{RetryConfig, RetryPartition, TokenBucket},
         timeout::TimeoutConfig,
@@ -20,7 +21,7 @@ use aws_sdk_s3::{
     error::BoxError,
 };
 
-use crate::Options;
+use crate::{Options, store::AccessKey};
 
 /// Where neither option nor environment says a region.
 const REGION_DEFAULT: &str = "us-east-1";
@@ -39,6 +40,8 @@ pub(super) async fn connect(options: &Options) -> Client {
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).region(region);
     if options.anonymous {
         loader = loader.no_credentials();
+    } else if let Some(AccessKey { id, secret }) = &options.access_key {
+        loader = loader.credentials_provider(Credentials::new(id, secret, None, None, "Options"));
     }
     if let Some(endpoint) = &options.endpoint {
         loader = loader.endpoint_url(endpoint);

@@ -179,6 +179,8 @@ impl Call<'_> {
         let endpoint = self.options.endpoint.as_deref().unwrap_or("AWS' own");
         let who = if self.options.anonymous {
             "asked anonymously, which the bucket must allow; without `--anonymous` credentials are used"
+        } else if self.options.access_key.is_some() {
+            "asked with the given access key"
         } else {
             "asked with the credentials of the environment; `--anonymous` reads public buckets"
         };

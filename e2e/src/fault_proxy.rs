@@ -1,0 +1,239 @@
+//! An HTTP proxy before a real server that breaks what it is told to: cuts, stalls, resets, answers of its own.
+//!
+//! One fault is spent on each request, in order. It knows just enough of HTTP/1.1 to count the bytes of a body:
+//! requests without bodies, answers with a content length.
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{TcpListener, TcpStream},
+    runtime::Runtime,
+};
+
+/// What becomes of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing: it is passed on, and its answer back.
+    Pass,
+    /// The answer's head and so many bytes of its body come, then the connection is closed in good order.
+    CutBody {
+        /// Bytes of the body that come.
+        after_bytes: u64,
+    },
+    /// The answer's head and so many bytes of its body come, then the connection is reset.
+    ResetBody {
+        /// Bytes of the body that come.
+        after_bytes: u64,
+    },
+    /// The answer's head and so many bytes of its body come, then nothing more, and the connection stays open.
+    StallBody {
+        /// Bytes of the body that come.
+        after_bytes: u64,
+    },
+    /// The connection is reset instead of an answer.
+    Reset,
+    /// No answer comes, and the connection stays open.
+    Stall,
+    /// This text is the answer, from its status line on; the server hears nothing of the request.
+    Answer(String),
+}
+
+impl Fault {
+    /// An S3 error of the proxy's own.
+    pub fn error(status: u16, code: &str, message: &str, headers: &[(&str, &str)]) -> Self {
+        let body = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
+             <Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        );
+        let headers: Vec<String> = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        let headers = headers.concat();
+        Self::Answer(format!(
+            "HTTP/1.1 {status} Fault\r\ncontent-type: application/xml\r\n{headers}content-length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+    }
+
+    /// What S3 answers when it is asked too much.
+    pub fn slow_down() -> Self {
+        Self::error(503, "SlowDown", "Please reduce your request rate.", &[])
+    }
+}
+
+/// A running proxy; dropping it closes its connections.
+#[derive(Debug)]
+pub struct FaultProxy {
+    address: SocketAddr,
+    state: Arc<State>,
+    runtime: Option<Runtime>,
+}
+
+#[derive(Debug)]
+struct State {
+    upstream: String,
+    faults: Mutex<VecDeque<Fault>>,
+    afterwards: Mutex<Fault>,
+    requests: Mutex<Vec<String>>,
+}
+
+impl FaultProxy {
+    /// A proxy before the server at `endpoint`, as `http://127.0.0.1:port`, that passes everything on.
+    pub fn new(endpoint: &str) -> Self {
+        let upstream = endpoint.strip_prefix("http://").expect("an http:// address").to_owned();
+        let state = Arc::new(State {
+            upstream,
+            faults: Mutex::default(),
+            afterwards: Mutex::new(Fault::Pass),
+            requests: Mutex::default(),
+        });
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let address = listener.local_addr().expect("it is bound");
+        listener.set_nonblocking(true).expect("sockets can be non-blocking");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a thread can be started");
+        runtime.spawn(accept(listener, Arc::clone(&state)));
+        Self {
+            address,
+            state,
+            runtime: Some(runtime),
+        }
+    }
+
+    /// Its own address, as `http://127.0.0.1:port`.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Spends these faults on the next requests, one on each.
+    pub fn then(&self, faults: impl IntoIterator<Item = Fault>) -> &Self {
+        lock(&self.state.faults).extend(faults);
+        self
+    }
+
+    /// Spends this fault on every request after those.
+    pub fn afterwards(&self, fault: Fault) -> &Self {
+        *lock(&self.state.afterwards) = fault;
+        self
+    }
+
+    /// The heads of the requests so far, each with its request line and headers in lower case.
+    pub fn requests(&self) -> Vec<String> {
+        lock(&self.state.requests).clone()
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Waiting for its end is not allowed where tests run on a runtime of their own.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().expect("no holder of this lock panics")
+}
+
+async fn accept(listener: std::net::TcpListener, state: Arc<State>) {
+    let listener = TcpListener::from_std(listener).expect("the listener is non-blocking");
+    while let Ok((client, _)) = listener.accept().await {
+        let state = Arc::clone(&state);
+        tokio::spawn(async move {
+            // A connection that breaks is what this is about; the client's side tells.
+            let _ = serve(BufReader::new(client), &state).await;
+        });
+    }
+}
+
+async fn serve(mut client: BufReader<TcpStream>, state: &State) -> io::Result<()> {
+    client.get_ref().set_nodelay(true)?;
+    while let Some(request) = read_head(&mut client).await? {
+        lock(&state.requests).push(request.to_ascii_lowercase());
+        let queued = lock(&state.faults).pop_front();
+        let fault = queued.unwrap_or_else(|| lock(&state.afterwards).clone());
+        let (body_bytes_max, reset) = match fault {
+            Fault::Pass => (u64::MAX, false),
+            Fault::CutBody { after_bytes } | Fault::StallBody { after_bytes } => (after_bytes, false),
+            Fault::ResetBody { after_bytes } => (after_bytes, true),
+            Fault::Reset => return reset_connection(&client),
+            Fault::Stall => return hold_open(client).await,
+            Fault::Answer(answer) => {
+                client.get_mut().write_all(answer.as_bytes()).await?;
+                continue;
+            }
+        };
+        let whole = relay(&mut client, &state.upstream, &request, body_bytes_max).await?;
+        match (whole, reset, fault) {
+            (true, ..) => {}
+            (false, true, _) => return reset_connection(&client),
+            (false, false, Fault::StallBody { .. }) => return hold_open(client).await,
+            (false, false, _) => return client.get_mut().shutdown().await,
+        }
+    }
+    Ok(())
+}
+
+/// Passes a request on and at most so many bytes of its answer's body back; says whether that was all of it.
+async fn relay(
+    client: &mut BufReader<TcpStream>,
+    upstream: &str,
+    request: &str,
+    body_bytes_max: u64,
+) -> io::Result<bool> {
+    let mut server = BufReader::new(TcpStream::connect(upstream).await?);
+    server.get_mut().write_all(request.as_bytes()).await?;
+    let head = read_head(&mut server).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let has_body = !request.starts_with("HEAD ");
+    let length = if has_body { content_length(&head)? } else { 0 };
+    client.get_mut().write_all(head.as_bytes()).await?;
+    let sent = length.min(body_bytes_max);
+    tokio::io::copy_buf(&mut (&mut server).take(sent), client.get_mut()).await?;
+    client.get_mut().flush().await?;
+    Ok(sent == length)
+}
+
+/// Up to and with the empty line, or none at the end of the connection.
+async fn read_head(connection: &mut BufReader<TcpStream>) -> io::Result<Option<String>> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if connection.read_line(&mut head).await? == 0 {
+            return if head.is_empty() {
+                Ok(None)
+            } else {
+                Err(io::ErrorKind::UnexpectedEof.into())
+            };
+        }
+    }
+    Ok(Some(head))
+}
+
+fn content_length(head: &str) -> io::Result<u64> {
+    let head = head.to_ascii_lowercase();
+    let value = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    value
+        .and_then(|value| value.trim().parse().ok())
+        .ok_or_else(|| io::Error::other("the server's answer has no content length"))
+}
+
+fn reset_connection(client: &BufReader<TcpStream>) -> io::Result<()> {
+    // Closing without lingering sends RST instead of FIN.
+    client.get_ref().set_zero_linger()
+}
+
+/// Until the other side gives up.
+async fn hold_open(mut client: BufReader<TcpStream>) -> io::Result<()> {
+    tokio::io::copy(&mut client, &mut tokio::io::sink()).await?;
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! A real S3 server: versitygw over a folder of its own, one for each test process.
+//!
+//! It checks signatures, honours ranges and If-Match, and pages listings, so that nothing of our S3 side is tested
+//! against an imitation of our own.
+
+mod http;
+
+use std::{
+    io::Read as _,
+    net::TcpListener,
+    path::Path,
+    process::{ChildStdin, Command, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use self::http::Client;
+
+/// How long the server may take to answer; it takes a third of a second on an idle machine.
+const START_MAX: Duration = Duration::from_secs(30);
+
+/// How often another port is tried: between choosing a free port and listening on it, somebody else may take it.
+const STARTS_MAX: u32 = 3;
+
+/// Puts sent at the same time by [`S3::put_all`].
+const PUTS_MAX: usize = 4;
+
+/// Runs the server, and ends it and removes its folder when the test process is gone, however that ended: the pipe on
+/// stdin closes with it. Signals that a terminal sends to everybody must not end this guard before its work is done.
+const GUARD: &str = r#"
+trap '' INT TERM HUP
+root=$1; shift
+"$@" >"$root/log" 2>&1 &
+server=$!
+cat >/dev/null
+kill -9 $server
+wait $server 2>/dev/null
+rm -rf "$root"
+"#;
+
+/// A running server.
+#[derive(Debug)]
+pub struct S3 {
+    client: Client,
+    buckets: AtomicU32,
+    /// Closed by the end of this process, which ends the server.
+    _guard: ChildStdin,
+}
+
+impl S3 {
+    /// The region that the server says to be in.
+    pub const REGION: &str = "eu-test-1";
+    /// The id of the key that may do everything.
+    pub const ACCESS_KEY_ID: &str = "paraflow-test";
+
+    /// The server of this test process, started by its first use.
+    ///
+    /// # Panics
+    /// When versitygw is not installed or does not start.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<S3> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start().expect("the S3 server must start"))
+    }
+
+    /// Its address, as `http://127.0.0.1:port`.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.client.address)
+    }
+
+    /// The secret of [`ACCESS_KEY_ID`](Self::ACCESS_KEY_ID), another one in each process.
+    pub fn secret_access_key(&self) -> &str {
+        &self.client.secret
+    }
+
+    /// What a process under test needs in its environment to sign its requests to this server.
+    pub fn environment(&self) -> [(&'static str, &str); 4] {
+        [
+            ("AWS_ACCESS_KEY_ID", Self::ACCESS_KEY_ID),
+            ("AWS_SECRET_ACCESS_KEY", self.secret_access_key()),
+            ("AWS_REGION", Self::REGION),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ]
+    }
+
+    /// Makes a bucket whose name begins with `name`, and returns its full name, which is new each time.
+    pub fn make_bucket(&self, name: &str) -> String {
+        let bucket = format!("{name}-{}", self.buckets.fetch_add(1, Ordering::Relaxed));
+        self.must("PUT", &format!("/{bucket}"), "", b"");
+        bucket
+    }
+
+    /// Stores an object, and returns its entity tag.
+    pub fn put(&self, bucket: &str, key: &str, bytes: &[u8]) -> String {
+        let answer = self.must("PUT", &http::path(bucket, key), "", bytes);
+        let etag = answer.header("etag");
+        etag.expect("the server names the entity tag of what it stored")
+            .to_owned()
+    }
+
+    /// Stores many objects, some at a time.
+    pub fn put_all(&self, bucket: &str, objects: &[(String, Vec<u8>)]) {
+        std::thread::scope(|scope| {
+            for part in objects.chunks(objects.len().div_ceil(PUTS_MAX).max(1)) {
+                scope.spawn(move || {
+                    for (key, bytes) in part {
+                        self.put(bucket, key, bytes);
+                    }
+                });
+            }
+        });
+    }
+
+    /// Removes an object.
+    pub fn delete(&self, bucket: &str, key: &str) {
+        self.must("DELETE", &http::path(bucket, key), "", b"");
+    }
+
+    /// Lets everybody list the bucket and read its objects.
+    pub fn allow_anonymous_reads(&self, bucket: &str) {
+        let policy = format!(
+            r#"{{"Version":"2012-10-17","Statement":[
+                {{"Effect":"Allow","Principal":"*","Action":"s3:ListBucket","Resource":"arn:aws:s3:::{bucket}"}},
+                {{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::{bucket}/*"}}]}}"#
+        );
+        self.must("PUT", &format!("/{bucket}"), "policy=", policy.as_bytes());
+    }
+
+    fn must(&self, method: &str, path: &str, query: &str, body: &[u8]) -> http::Answer {
+        let answer = self.client.send(method, path, query, body).and_then(|answer| {
+            ensure!(
+                (200..300).contains(&answer.status),
+                "it answers {}: {}",
+                answer.status,
+                answer.body
+            );
+            Ok(answer)
+        });
+        answer.unwrap_or_else(|error| panic!("cannot {method} {path} on the S3 server: {error:#}"))
+    }
+
+    fn start() -> Result<Self> {
+        let program = crate::tool("versitygw");
+        let mut failure = String::new();
+        for _ in 0..STARTS_MAX {
+            match Self::start_once(&program) {
+                Ok(server) => return Ok(server),
+                Err(error) => failure = format!("{error:#}"),
+            }
+        }
+        bail!("no start in {STARTS_MAX}: {failure}")
+    }
+
+    fn start_once(program: &Path) -> Result<Self> {
+        let root = tempfile::Builder::new().prefix("paraflow-s3-").tempdir()?;
+        for folder in ["data", "attributes"] {
+            std::fs::create_dir(root.path().join(folder))?;
+        }
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let secret = random_secret()?;
+        let mut guard = Command::new("sh")
+            .args(["-c", GUARD, "guard"])
+            .arg(root.path())
+            .arg(program)
+            .args([
+                "--port",
+                &address.to_string(),
+                "--region",
+                Self::REGION,
+                "--quiet",
+                "posix",
+            ])
+            // Not every temporary folder can hold extended attributes.
+            .arg("--sidecar")
+            .arg(root.path().join("attributes"))
+            .arg(root.path().join("data"))
+            .env("ROOT_ACCESS_KEY", Self::ACCESS_KEY_ID)
+            .env("ROOT_SECRET_KEY", &secret)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot run sh")?;
+        // From here on the guard removes the folder.
+        let root = root.keep();
+        let server = Self {
+            client: Client::new(address, Self::ACCESS_KEY_ID, Self::REGION, secret),
+            buckets: AtomicU32::new(0),
+            _guard: guard.stdin.take().context("stdin is a pipe")?,
+        };
+        let deadline = Instant::now() + START_MAX;
+        loop {
+            // Signed with our own secret: another process's server on the same port refuses it.
+            match server.client.send("GET", "/", "", b"") {
+                Ok(answer) if answer.status == 200 => return Ok(server),
+                Ok(answer) => bail!("another server answers at {address}: {}", answer.body),
+                Err(error) if Instant::now() > deadline => {
+                    let log = std::fs::read_to_string(root.join("log")).unwrap_or_default();
+                    return Err(error.context(format!("versitygw does not answer at {address}; it says: {log}")));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+}
+
+fn random_secret() -> Result<String> {
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(http::hex(&bytes))
+}

@@ -1,0 +1,39 @@
+//! Both schemes hold the contract.
+
+use pf_storage::contract;
+
+use crate::worlds::{Bucket, Folder};
+
+macro_rules! both_hold {
+    ($($clause:ident)*) => {
+        mod file {
+            use super::*;
+            $(#[tokio::test]
+            async fn $clause() {
+                contract::$clause(&Folder::new()).await;
+            })*
+        }
+
+        mod s3 {
+            use super::*;
+            $(#[tokio::test]
+            async fn $clause() {
+                contract::$clause(&Bucket::new()).await;
+            })*
+        }
+    };
+}
+
+both_hold! {
+    lists_in_the_order_of_the_keys_bytes
+    reads_what_it_lists
+    a_prefix_may_end_anywhere
+    start_after_shows_only_keys_behind_it
+    by_folder_rolls_up_what_lies_deeper
+    pages_join_to_the_whole_listing
+    a_range_comes_whole_in_pieces_of_a_bounded_size
+    an_empty_range_has_no_pieces
+    a_range_beyond_the_object_is_an_error
+    another_version_is_told_as_changed
+    what_is_missing_is_told_as_missing
+}
