@@ -4,10 +4,16 @@
 //! ([`Batch::Lines`]), and records that become Arrow columns ([`Batch::Columns`]). What is no JSON object becomes a
 //! [`Reject`] with what is wrong and where, and the walk goes on with the next line. Nothing is ever dropped silently.
 
+mod column;
 mod compare;
+mod decode;
 mod escape;
 mod fault;
 mod filter;
+mod finish;
+mod lines;
+mod number;
+mod object;
 mod scan;
 mod selection;
 mod walk;
@@ -21,22 +27,19 @@ use std::{
     ops::Range,
 };
 
-use memchr::memchr;
+use arrow::datatypes::SchemaRef;
 
-use self::{
-    filter::Filter,
-    walk::Line,
-    window::{Window, too_long},
-};
+use self::{decode::Decoder, filter::Filter, lines::Decoded, walk::Line, window::Window};
 use crate::{
-    batch::{Batch, LineBatch, REJECT_RAW_BYTES_MAX, Reject},
+    batch::{Batch, ColumnBatch, LineBatch, Reject},
     predicate::{FieldPath, Predicate},
 };
 
 /// What a [`Reader`] makes of its input.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The fields that become columns; `None`: lines stay lines.
+    /// The fields that become columns; `None`: lines stay lines; an empty list: all fields become columns. If only fields
+    /// below it are named, an object has just these, and a value in its place that is no object is left out.
     pub columns: Option<Vec<FieldPath>>,
     /// Which records are let through.
     pub filter: Option<Predicate>,
@@ -82,37 +85,50 @@ pub struct Reader<R> {
     window: Window<R>,
     options: Options,
     filter: Option<Filter>,
+    decoder: Option<Decoder>,
+    schema: Option<SchemaRef>,
     counts: Counts,
     spare: LineBatch,
 }
 
+/// More than places in a batch can say is never read into one.
+const BYTES_MAX: usize = 1 << 30;
+
 impl<R: Read> Reader<R> {
     /// A reader of decompressed bytes.
     pub fn new(input: R, span: Span, mut options: Options) -> Self {
-        // Places in a batch are 32 bits wide.
         options.record_bytes_max = options.record_bytes_max.min(BYTES_MAX);
         options.batch_bytes_max = options.batch_bytes_max.clamp(1, BYTES_MAX);
-        options.batch_records_max = options.batch_records_max.max(1);
+        options.batch_records_max = options.batch_records_max.clamp(1, BYTES_MAX);
         Self {
             window: Window::new(input, &span, options.record_bytes_max),
             filter: options.filter.as_ref().map(Filter::new),
+            decoder: options.columns.as_deref().map(Decoder::new),
             options,
+            schema: None,
             counts: Counts::default(),
             spare: LineBatch::default(),
         }
     }
 
-    /// The next records, at least one; `None` at the end. What is refused is added to `rejects`.
+    /// The next records; `None` at the end. What is refused is added to `rejects`; so that these don't pile up, a batch may
+    /// have no records if many were.
     ///
     /// # Errors
     /// The input's own, once, after all whole lines before it were given out; the piece of a line before it is no record.
     pub fn next_batch(&mut self, rejects: &mut Vec<Reject>) -> io::Result<Option<Batch>> {
-        while self.window.ready(rejects, &mut self.counts) {
-            if let Some(batch) = self.next_lines(rejects) {
-                return Ok(Some(Batch::Lines(batch)));
+        let batch = match self.decoder.take() {
+            Some(mut decoder) => {
+                let batch = self.next_columns(&mut decoder, rejects).map(Batch::Columns);
+                self.decoder = Some(decoder);
+                batch
             }
+            None => self.next_lines(rejects).map(Batch::Lines),
+        };
+        match batch {
+            Some(batch) => Ok(Some(batch)),
+            None => self.window.take_error().map_or(Ok(None), Err),
         }
-        self.window.take_error().map_or(Ok(None), Err)
     }
 
     /// Gives back a batch that is done with, for its buffers.
@@ -130,21 +146,43 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// Walks lines of the window's block until the block or the batch ends. `None`: none was let through.
+    /// Lines of one block, as they came.
     fn next_lines(&mut self, rejects: &mut Vec<Reject>) -> Option<LineBatch> {
+        let mut refused_bytes = 0;
         let mut lines = std::mem::take(&mut self.spare.lines);
         lines.clear();
-        let window = &self.window;
+        while lines.is_empty() && refused_bytes < self.options.batch_bytes_max {
+            if !self.window.ready(rejects, &mut self.counts) {
+                self.spare.lines = lines;
+                return None;
+            }
+            refused_bytes += self.walk_block(&mut lines, rejects);
+        }
+        let from = lines.first().map_or(self.window.at(), |line| line.start as usize);
+        let (text, offset_bytes) = self
+            .window
+            .take_text(from, &mut lines, std::mem::take(&mut self.spare.text));
+        Some(LineBatch {
+            text,
+            lines,
+            offset_bytes,
+        })
+    }
+
+    /// Walks lines of the window's block until the block or the batch ends, and returns how many bytes were refused.
+    fn walk_block(&mut self, lines: &mut Vec<Range<u32>>, rejects: &mut Vec<Reject>) -> usize {
+        let (window, limit) = (&self.window, self.options.record_bytes_max);
         let (text, first, whole) = (window.text(), window.at(), window.whole());
         let mut at = first;
+        let mut refused_bytes = 0;
         while at < whole && lines.len() < self.options.batch_records_max && at - first < self.options.batch_bytes_max {
             let start = at;
-            match walk_line(window, start, self.filter.as_mut(), self.options.record_bytes_max) {
+            match lines::walk(window, start, self.filter.as_mut(), limit) {
                 Ok((Line::Record(newline), passes)) => {
                     at = newline + 1;
                     self.counts.records += 1;
                     if passes {
-                        lines.push(start as u32..without_return(text, start, newline) as u32);
+                        lines.push(start as u32..lines::without_return(text, start, newline) as u32);
                     } else {
                         self.counts.filtered += 1;
                     }
@@ -152,124 +190,91 @@ impl<R: Read> Reader<R> {
                 Ok((Line::Blank(newline), _)) => at = newline + 1,
                 Err(refusal) => {
                     at = refusal.next;
-                    self.counts.records += 1;
-                    self.counts.rejected += 1;
-                    rejects.push(refusal.reject);
+                    refused_bytes += at - start;
+                    self.counts.refuse(refusal.reject, rejects);
                 }
             }
         }
         self.window.advance(at);
-        let Some(from) = lines.first().map(|line| line.start as usize) else {
-            self.spare.lines = lines;
-            return None;
+        refused_bytes
+    }
+
+    /// Rows of as many blocks as fit in a batch.
+    fn next_columns(&mut self, decoder: &mut Decoder, rejects: &mut Vec<Reject>) -> Option<ColumnBatch> {
+        let mut rows = Rows {
+            ordinals: Vec::new(),
+            input_bytes: 0,
+            refused_bytes: 0,
         };
-        let offset_bytes = self.window.ordinal(from);
-        let (text, start) = self.window.take_text(from, std::mem::take(&mut self.spare.text));
-        for line in &mut lines {
-            *line = line.start - start as u32..line.end - start as u32;
+        while !rows.full(&self.options, decoder) && self.window.ready(rejects, &mut self.counts) {
+            self.decode_block(decoder, &mut rows, rejects);
+            if decoder.rows == 0 && decoder.full() {
+                decoder.reset();
+            }
         }
-        let offset_bytes = offset_bytes - (from - start) as u64;
-        Some(LineBatch {
-            text,
-            lines,
-            offset_bytes,
+        if rows.ordinals.is_empty() && rows.refused_bytes == 0 {
+            return None;
+        }
+        let records = finish::record_batch(&mut decoder.record, decoder.rows, &mut self.schema);
+        decoder.reset();
+        Some(ColumnBatch {
+            records,
+            ordinals: rows.ordinals,
+            input_bytes: rows.input_bytes as u64,
         })
     }
-}
 
-/// More than places in a batch can say is never read into one.
-const BYTES_MAX: usize = 1 << 30;
-
-/// A line that is no record, and where the next one starts.
-struct Refusal {
-    reject: Reject,
-    next: usize,
-}
-
-/// Walks one line, with the filter if there is one.
-#[inline]
-fn walk_line<R: Read>(
-    window: &Window<R>,
-    start: usize,
-    mut filter: Option<&mut Filter>,
-    record_bytes_max: usize,
-) -> Result<(Line, bool), Refusal> {
-    let text = window.text();
-    if !window.utf8() {
-        check_utf8(window, start, record_bytes_max)?;
-    }
-    let walked = match &mut filter {
-        None => walk::line(text, start).map(|line| (line, true)),
-        Some(filter) => filter.line(text, start),
-    };
-    match walked {
-        Ok((Line::Record(newline), _)) if without_return(text, start, newline) - start > record_bytes_max => {
-            Err(refuse(window, start, record_bytes_max, |_| String::new()))
+    /// Decodes lines of the window's block until the block or the batch ends.
+    fn decode_block(&mut self, decoder: &mut Decoder, rows: &mut Rows, rejects: &mut Vec<Reject>) {
+        let (window, limit) = (&self.window, self.options.record_bytes_max);
+        let whole = window.whole();
+        let mut at = window.at();
+        while at < whole && !rows.full(&self.options, decoder) {
+            let start = at;
+            match lines::decode(window, start, self.filter.as_mut(), decoder, limit) {
+                Ok(Decoded::Row(newline)) => {
+                    at = newline + 1;
+                    self.counts.records += 1;
+                    rows.ordinals.push(window.ordinal(start));
+                    rows.input_bytes += at - start;
+                }
+                Ok(Decoded::Filtered(newline)) => {
+                    at = newline + 1;
+                    self.counts.records += 1;
+                    self.counts.filtered += 1;
+                }
+                Ok(Decoded::Blank(newline)) => at = newline + 1,
+                Ok(Decoded::Again) => break,
+                Err(refusal) => {
+                    at = refusal.next;
+                    rows.refused_bytes += at - start;
+                    self.counts.refuse(refusal.reject, rejects);
+                }
+            }
         }
-        Ok(line) => Ok(line),
-        Err(fault) => Err(refuse(window, start, record_bytes_max, |line| {
-            let key = filter.map_or_else(String::new, |filter| filter.faulty_key());
-            fault.reason(text, line, &key)
-        })),
+        self.window.advance(at);
     }
 }
 
-/// Refuses the line at `start` if it is not UTF-8. Asked only where the block as a whole is not.
-#[cold]
-fn check_utf8<R: Read>(window: &Window<R>, start: usize, record_bytes_max: usize) -> Result<(), Refusal> {
-    let text = window.text();
-    match std::str::from_utf8(&text[start..newline_after(text, start)]) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(refuse(window, start, record_bytes_max, |_| {
-            let at = error.valid_up_to();
-            format!(
-                "not UTF-8: byte {at} is 0x{:02x}, which can't stand there",
-                text[start + at]
-            )
-        })),
+impl Counts {
+    fn refuse(&mut self, reject: Reject, rejects: &mut Vec<Reject>) {
+        self.records += 1;
+        self.rejected += 1;
+        rejects.push(reject);
     }
 }
 
-/// Refuses the line at `start`: for its length if that is over the limit, else for `reason`, which is given the line.
-#[cold]
-fn refuse<R: Read>(
-    window: &Window<R>,
-    start: usize,
-    record_bytes_max: usize,
-    reason: impl FnOnce(Range<usize>) -> String,
-) -> Refusal {
-    let text = window.text();
-    let newline = newline_after(text, start);
-    let line = start..without_return(text, start, newline);
-    let (ordinal, record_bytes) = (window.ordinal(start), line.len() as u64);
-    let raw = text[start..line.end.min(start + REJECT_RAW_BYTES_MAX)].to_vec();
-    let reject = if line.len() > record_bytes_max {
-        too_long(ordinal, raw, record_bytes, record_bytes_max)
-    } else {
-        Reject {
-            ordinal,
-            reason: reason(line),
-            raw,
-            record_bytes,
-        }
-    };
-    Refusal {
-        reject,
-        next: newline + 1,
-    }
+/// The rows of a batch in the making.
+struct Rows {
+    ordinals: Vec<u64>,
+    input_bytes: usize,
+    refused_bytes: usize,
 }
 
-/// The newline of the line that `start` is in.
-fn newline_after(text: &[u8], start: usize) -> usize {
-    start + memchr(b'\n', &text[start..]).expect("a block ends with a newline")
-}
-
-/// Where the line's text ends: before its newline, or before the carriage return that belongs to it.
-#[inline]
-fn without_return(text: &[u8], start: usize, newline: usize) -> usize {
-    if newline > start && text[newline - 1] == b'\r' {
-        newline - 1
-    } else {
-        newline
+impl Rows {
+    fn full(&self, options: &Options, decoder: &Decoder) -> bool {
+        self.ordinals.len() >= options.batch_records_max
+            || self.input_bytes + self.refused_bytes >= options.batch_bytes_max
+            || decoder.full()
     }
 }

@@ -101,7 +101,10 @@ impl Fault {
                 format!("a key with half of a surrogate pair, which no column can be named, at byte {byte}")
             }
             What::TooManyKeys => {
-                format!("more than {} keys in one record, too many for columns", 16384)
+                format!(
+                    "more than {} keys in one record, too many for columns",
+                    super::decode::ROOT_KEYS_MAX
+                )
             }
         }
     }

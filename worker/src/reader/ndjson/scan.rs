@@ -116,6 +116,43 @@ fn first_stop_in_words(chunk: &[u8; 16]) -> usize {
     16
 }
 
+/// Whether the first `length` bytes (at most 32) of the two are the same.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+pub(super) fn same(left: &[u8; 32], right: &[u8; 32], length: u32) -> bool {
+    use std::arch::x86_64::{__m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8};
+    // SAFETY: SSE2 is part of x86-64, and each load reads 16 of the 32 bytes that the arrays have.
+    let equal = unsafe {
+        let (left, right) = (left.as_ptr().cast::<__m128i>(), right.as_ptr().cast::<__m128i>());
+        let low = _mm_cmpeq_epi8(_mm_loadu_si128(left), _mm_loadu_si128(right));
+        let high = _mm_cmpeq_epi8(_mm_loadu_si128(left.add(1)), _mm_loadu_si128(right.add(1)));
+        (_mm_movemask_epi8(low) as u32) | ((_mm_movemask_epi8(high) as u32) << 16)
+    };
+    (!equal).trailing_zeros() >= length
+}
+
+/// Whether the first `length` bytes (at most 32) of the two are the same.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline]
+pub(super) fn same(left: &[u8; 32], right: &[u8; 32], length: u32) -> bool {
+    same_in_words(left, right, length)
+}
+
+/// [`same`] for machines without a cheap mask of a comparison, and what that one is tested against.
+#[cfg_attr(target_arch = "x86_64", allow(dead_code))]
+fn same_in_words(left: &[u8; 32], right: &[u8; 32], length: u32) -> bool {
+    let ((left, _), (right, _)) = (left.as_chunks::<8>(), right.as_chunks::<8>());
+    let mut same_bytes = 0;
+    for (left, right) in left.iter().zip(right) {
+        let difference = u64::from_le_bytes(*left) ^ u64::from_le_bytes(*right);
+        same_bytes += difference.trailing_zeros() / 8;
+        if difference != 0 {
+            break;
+        }
+    }
+    same_bytes >= length
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,6 +208,22 @@ mod tests {
                     let expected = bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(8);
                     assert_eq!(leading_digits(u64::from_le_bytes(bytes)), expected);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_bytes_are_told_from_others_at_every_length() {
+        let left: [u8; 32] = std::array::from_fn(|index| index as u8);
+        for difference in 0..33 {
+            let mut right = left;
+            if difference < 32 {
+                right[difference] ^= 0x80;
+            }
+            for length in 0..=32 {
+                let expected = difference >= length as usize;
+                assert_eq!(same(&left, &right, length), expected);
+                assert_eq!(same_in_words(&left, &right, length), expected);
             }
         }
     }

@@ -4,7 +4,10 @@
 //! looked for one by one: the walk finds each line's end itself. The buffer grows only for a line that is longer than it,
 //! up to the record limit; what is longer still is skipped with only its head kept, so memory stays bounded.
 
-use std::io::{self, Read};
+use std::{
+    io::{self, Read},
+    ops::Range,
+};
 
 use memchr::{memchr, memrchr};
 
@@ -136,13 +139,17 @@ impl<R: Read> Window<R> {
     }
 
     /// Takes the text before `at`, which is done with, out of the window: the buffer itself if most of it is meant, a
-    /// copy of `from..at` into `spare` otherwise. Returns the text and the place that its first byte had in the buffer.
-    pub(super) fn take_text(&mut self, from: usize, mut spare: Vec<u8>) -> (Vec<u8>, usize) {
+    /// copy of `from..at` into `spare` otherwise. Lines in it move by what was before. Returns the text and its offset.
+    pub(super) fn take_text(&mut self, from: usize, lines: &mut [Range<u32>], mut spare: Vec<u8>) -> (Vec<u8>, u64) {
         spare.clear();
         if (self.at - from) * 2 < self.filled {
             spare.extend_from_slice(&self.text[from..self.at]);
-            return (spare, from);
+            for line in lines {
+                *line = line.start - from as u32..line.end - from as u32;
+            }
+            return (spare, self.ordinal(from));
         }
+        let offset_bytes = self.offset_bytes;
         let rest = self.filled.saturating_sub(self.at);
         spare.reserve_exact(rest.max(BLOCK_BYTES) + PAD_BYTES);
         spare.extend_from_slice(&self.text[self.filled - rest..self.filled]);
@@ -159,7 +166,7 @@ impl<R: Read> Window<R> {
         self.whole -= self.at;
         self.filled = rest;
         self.at = 0;
-        (text, 0)
+        (text, offset_bytes)
     }
 
     /// Skips to behind the first newline from the byte before the span on: what is before it is the span's before.

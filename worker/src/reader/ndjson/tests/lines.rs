@@ -3,6 +3,7 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;
+use crate::batch::REJECT_RAW_BYTES_MAX;
 use crate::predicate::{Literal, Operator, Term};
 
 fn texts(outcome: &Outcome) -> Vec<&str> {

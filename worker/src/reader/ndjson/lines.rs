@@ -1,0 +1,149 @@
+//! One line at a time: what it is, and, if it is no record, the refusal with its reason.
+
+use std::{io::Read, ops::Range};
+
+use memchr::memchr;
+
+use super::{
+    decode::{Decoder, Row},
+    filter::Filter,
+    walk::{self, Line},
+    window::{Window, too_long},
+};
+use crate::batch::{REJECT_RAW_BYTES_MAX, Reject};
+
+/// A line that is no record, and where the next one starts.
+pub(super) struct Refusal {
+    pub(super) reject: Reject,
+    pub(super) next: usize,
+}
+
+/// Walks one line, with the filter if there is one.
+#[inline]
+pub(super) fn walk<R: Read>(
+    window: &Window<R>,
+    start: usize,
+    mut filter: Option<&mut Filter>,
+    record_bytes_max: usize,
+) -> Result<(Line, bool), Refusal> {
+    let text = window.text();
+    if !window.utf8() {
+        check_utf8(window, start, record_bytes_max)?;
+    }
+    let walked = match &mut filter {
+        None => walk::line(text, start).map(|line| (line, true)),
+        Some(filter) => filter.line(text, start),
+    };
+    match walked {
+        Ok((Line::Record(newline), _)) if without_return(text, start, newline) - start > record_bytes_max => {
+            Err(refuse(window, start, record_bytes_max, |_| String::new()))
+        }
+        Ok(line) => Ok(line),
+        Err(fault) => Err(refuse(window, start, record_bytes_max, |line| {
+            let key = filter.map_or_else(String::new, |filter| filter.faulty_key());
+            fault.reason(text, line, &key)
+        })),
+    }
+}
+
+/// What became of a line on its way to columns; where it has one, with the place of its newline.
+pub(super) enum Decoded {
+    Row(usize),
+    Filtered(usize),
+    Blank(usize),
+    /// Not in this batch: end it, and decode the line again.
+    Again,
+}
+
+/// Decodes one line as the next row, if the filter lets it through.
+#[inline]
+pub(super) fn decode<R: Read>(
+    window: &Window<R>,
+    start: usize,
+    filter: Option<&mut Filter>,
+    decoder: &mut Decoder,
+    record_bytes_max: usize,
+) -> Result<Decoded, Refusal> {
+    if filter.is_some() {
+        match walk(window, start, filter, record_bytes_max)? {
+            (Line::Record(_), true) => {}
+            (Line::Record(newline), false) => return Ok(Decoded::Filtered(newline)),
+            (Line::Blank(newline), _) => return Ok(Decoded::Blank(newline)),
+        }
+    } else if !window.utf8() {
+        check_utf8(window, start, record_bytes_max)?;
+    }
+    let text = window.text();
+    match decoder.line(text, start) {
+        Ok(Row::Added(newline)) if without_return(text, start, newline) - start > record_bytes_max => {
+            decoder.take_back_row();
+            Err(refuse(window, start, record_bytes_max, |_| String::new()))
+        }
+        Ok(Row::Added(newline)) => Ok(Decoded::Row(newline)),
+        Ok(Row::Blank(newline)) => Ok(Decoded::Blank(newline)),
+        Ok(Row::Again) => Ok(Decoded::Again),
+        Err(fault) => Err(refuse(window, start, record_bytes_max, |line| {
+            fault.reason(text, line, &decoder.faulty_key())
+        })),
+    }
+}
+
+/// Refuses the line at `start` if it is not UTF-8. Asked only where the block as a whole is not.
+#[cold]
+fn check_utf8<R: Read>(window: &Window<R>, start: usize, record_bytes_max: usize) -> Result<(), Refusal> {
+    let text = window.text();
+    match std::str::from_utf8(&text[start..newline_after(text, start)]) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(refuse(window, start, record_bytes_max, |_| {
+            let at = error.valid_up_to();
+            format!(
+                "not UTF-8: byte {at} is 0x{:02x}, which can't stand there",
+                text[start + at]
+            )
+        })),
+    }
+}
+
+/// Refuses the line at `start`: for its length if that is over the limit, else for `reason`, which is given the line.
+#[cold]
+fn refuse<R: Read>(
+    window: &Window<R>,
+    start: usize,
+    record_bytes_max: usize,
+    reason: impl FnOnce(Range<usize>) -> String,
+) -> Refusal {
+    let text = window.text();
+    let newline = newline_after(text, start);
+    let line = start..without_return(text, start, newline);
+    let (ordinal, record_bytes) = (window.ordinal(start), line.len() as u64);
+    let raw = text[start..line.end.min(start + REJECT_RAW_BYTES_MAX)].to_vec();
+    let reject = if line.len() > record_bytes_max {
+        too_long(ordinal, raw, record_bytes, record_bytes_max)
+    } else {
+        Reject {
+            ordinal,
+            reason: reason(line),
+            raw,
+            record_bytes,
+        }
+    };
+    Refusal {
+        reject,
+        next: newline + 1,
+    }
+}
+
+/// The newline of the line that `start` is in.
+fn newline_after(text: &[u8], start: usize) -> usize {
+    start + memchr(b'\n', &text[start..]).expect("a block ends with a newline")
+}
+
+/// Where the line's text ends: before its newline, or before the carriage return that belongs to it.
+#[inline]
+pub(super) fn without_return(text: &[u8], start: usize, newline: usize) -> usize {
+    if newline > start && text[newline - 1] == b'\r' {
+        newline - 1
+    } else {
+        newline
+    }
+}
