@@ -1,7 +1,7 @@
 //! The contract of a storage, as clauses that every scheme passes: what callers may rely on, wherever objects lie.
 //!
 //! Each clause is a function over a [`World`] of its own, and panics where the contract is broken. Only tests call
-//! them; they are here, not in `tests/`, because they are the written form of what [`Storage`](crate::Storage) promises.
+//! them; they are here, not in `tests/`, because they are the written form of what [`Storage`] promises.
 
 use std::collections::BTreeSet;
 

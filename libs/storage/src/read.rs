@@ -252,3 +252,6 @@ impl Reader {
 pub(crate) fn same_etag(one: &str, other: &str) -> bool {
     one.trim_matches('"') == other.trim_matches('"')
 }
+
+#[cfg(test)]
+mod tests;

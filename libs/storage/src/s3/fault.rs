@@ -26,6 +26,8 @@ const DENIED_CODES: &[&str] = &[
     "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
     "TokenRefreshRequired",
+    // versitygw, with status 404, to a key id that it does not know.
+    "XAdminUserNotFound",
 ];
 
 /// What a server answers when the same question may go well later, beside statuses 429, 500, 502, 503 and 504.
@@ -148,12 +150,14 @@ impl Call<'_> {
         let is_redirect = matches!(refusal.status, 301 | 302 | 307 | 308);
         match refusal.status {
             _ if code == "NoSuchBucket" => self.no_such_bucket(),
-            404 if self.action == "list" => self.no_such_bucket(),
+            // Before the statuses, which servers differ in.
+            _ if DENIED_CODES.contains(&code) => self.denied(&refusal),
+            404 if self.action == "list" && code.is_empty() => self.no_such_bucket(),
+            404 if self.action == "list" => self.failed(refusal),
             404 => Error::NotFound { uri: uri() },
             412 => self.changed(),
             _ if is_redirect || REGION_CODES.contains(&code) => self.failed(self.elsewhere(&refusal, bucket_region)),
             401 | 403 => self.denied(&refusal),
-            _ if DENIED_CODES.contains(&code) => self.denied(&refusal),
             429 | 500 | 502 | 503 | 504 => self.unavailable(refusal),
             _ if BUSY_CODES.contains(&code) => self.unavailable(refusal),
             // A request to the wrong region that has no body to say so in, as HEAD's.

@@ -65,6 +65,14 @@ impl Bucket {
         }
     }
 
+    /// The bucket through another handle.
+    pub(crate) fn through(options: Options) -> Self {
+        Self {
+            name: S3::shared().make_bucket("storage"),
+            storage: Storage::new(options),
+        }
+    }
+
     pub(crate) fn uri(&self, key: &str) -> ObjectUri {
         ObjectUri::S3 {
             bucket: self.name.clone(),

@@ -1,0 +1,265 @@
+//! Reading through a backend that fails on purpose.
+
+use std::{collections::VecDeque, sync::Mutex, time::Duration};
+
+use async_trait::async_trait;
+use futures::TryStreamExt as _;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{ListPage, ListRequest, ObjectMeta};
+
+/// One object behind connections that break as planned, one break a connection; when the plan is done, none does.
+#[derive(Debug)]
+struct Unreliable {
+    bytes: Bytes,
+    piece_bytes: usize,
+    breaks: Mutex<VecDeque<Break>>,
+    /// What each connection calls the version, the last for all that follow.
+    etags: Mutex<VecDeque<Option<&'static str>>>,
+    /// The range and entity tag that each connection was asked for.
+    opened: Mutex<Vec<(Range<u64>, Option<String>)>>,
+}
+
+#[derive(Debug, Clone)]
+struct Break {
+    after_bytes: u64,
+    how: How,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum How {
+    Error,
+    End,
+    Stall,
+}
+
+#[async_trait]
+impl Backend for Unreliable {
+    async fn list(&self, _request: &ListRequest) -> Result<ListPage> {
+        unreachable!("readers don't list")
+    }
+
+    async fn head(&self, _uri: &ObjectUri) -> Result<ObjectMeta> {
+        unreachable!("readers don't ask for more")
+    }
+
+    async fn open(&self, _uri: &ObjectUri, etag: Option<&str>, range: Range<u64>) -> Result<Body> {
+        self.opened
+            .lock()
+            .unwrap()
+            .push((range.clone(), etag.map(str::to_owned)));
+        let mut bytes = self.bytes.slice(range.start as usize..range.end as usize);
+        let plan = self.breaks.lock().unwrap().pop_front();
+        if let Some(plan) = &plan {
+            bytes.truncate(plan.after_bytes as usize);
+        }
+        let mut pieces = Vec::new();
+        while !bytes.is_empty() {
+            pieces.push(Ok(bytes.split_to(self.piece_bytes.min(bytes.len()))));
+        }
+        let pieces = match plan.map(|plan| plan.how) {
+            Some(How::Error) => {
+                pieces.push(Err(BodyError::Broken("connection reset".into())));
+                futures::stream::iter(pieces).boxed()
+            }
+            Some(How::Stall) => futures::stream::iter(pieces).chain(futures::stream::pending()).boxed(),
+            Some(How::End) | None => futures::stream::iter(pieces).boxed(),
+        };
+        let mut etags = self.etags.lock().unwrap();
+        let etag = if etags.len() > 1 {
+            etags.pop_front()
+        } else {
+            etags.front().copied()
+        };
+        Ok(Body {
+            etag: etag.flatten().map(str::to_owned),
+            pieces,
+        })
+    }
+}
+
+fn unreliable(length: usize, piece_bytes: usize, breaks: impl IntoIterator<Item = Break>) -> Unreliable {
+    Unreliable {
+        bytes: (0..length).map(|index| (index * 31 + index / 251) as u8).collect(),
+        piece_bytes,
+        breaks: Mutex::new(breaks.into_iter().collect()),
+        etags: Mutex::new([Some("\"v1\"")].into()),
+        opened: Mutex::default(),
+    }
+}
+
+fn reader(backend: &Arc<Unreliable>, etag: Option<&str>, range: Range<u64>) -> Reader {
+    let uri = "s3://bucket/key".parse().expect("it is an address");
+    let backend = Arc::clone(backend) as Arc<dyn Backend>;
+    Reader::new(backend, Patience::default(), uri, etag.map(str::to_owned), range)
+}
+
+/// Runs under a clock that jumps over pauses.
+fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime can be made")
+        .block_on(work)
+}
+
+fn some_break() -> impl Strategy<Value = Break> {
+    let how = prop_oneof![Just(How::Error), Just(How::End), Just(How::Stall)];
+    (prop_oneof![0..10_u64, 0..400_000_u64], how).prop_map(|(after_bytes, how)| Break { after_bytes, how })
+}
+
+proptest! {
+    #[test]
+    fn a_range_arrives_whole_however_often_the_connection_breaks(
+        length in 1..600_000_usize,
+        from in 0.0..1.0_f64,
+        to in 0.0..1.0_f64,
+        piece_bytes in prop_oneof![1..5000_usize, Just(70_000), Just(3_000_000)],
+        breaks in prop::collection::vec(some_break(), 0..Patience::ATTEMPTS_MAX as usize),
+        budget_bytes in prop::option::of(1..3_000_000_u64),
+    ) {
+        let (from, to) = ((from * length as f64) as u64, (to * length as f64) as u64);
+        let range = from.min(to)..from.max(to).max(from.min(to) + 1);
+        let backend = Arc::new(unreliable(length, piece_bytes, breaks.clone()));
+        let expected = backend.bytes.slice(range.start as usize..range.end as usize);
+
+        let budget = budget_bytes.map(Budget::new);
+        let pieces: Vec<Bytes> = run(reader(&backend, None, range.clone()).into_stream(None).try_collect()).unwrap();
+        prop_assert!(pieces.concat() == expected);
+        prop_assert!(pieces.iter().all(|piece| (1..=PIECE_BYTES_MAX).contains(&piece.len())));
+        let good = expected.len().div_ceil(PIECE_BYTES_MIN) * 2 + breaks.len();
+        prop_assert!(pieces.len() <= good + 1, "{} pieces of {} bytes", pieces.len(), expected.len());
+        // Each connection went on where the one before it broke, bound to the first one's version.
+        let opened = backend.opened.lock().unwrap().clone();
+        prop_assert_eq!(&opened[0], &(range.clone(), None));
+        prop_assert!(opened[1..].iter().all(|(rest, etag)| rest.end == range.end && etag.as_deref() == Some("\"v1\"")));
+        prop_assert!(opened.is_sorted_by_key(|(rest, _)| rest.start));
+
+        *backend.breaks.lock().unwrap() = breaks.into();
+        let whole = run(reader(&backend, Some("v1"), range).into_bytes(budget.clone())).unwrap();
+        prop_assert!(whole == expected);
+        if let Some(budget) = budget {
+            prop_assert!(budget.free_bytes() < budget.bytes_max());
+            drop(whole);
+            prop_assert_eq!(budget.free_bytes(), budget.bytes_max());
+        }
+    }
+}
+
+#[test]
+fn what_came_before_an_error_is_handed_out_before_it() {
+    let breaks = vec![
+        Break {
+            after_bytes: 0,
+            how: How::Error
+        };
+        100
+    ];
+    let first = Break {
+        after_bytes: 1234,
+        how: How::End,
+    };
+    let backend = Arc::new(unreliable(5000, 100, [first].into_iter().chain(breaks)));
+    let mut stream = reader(&backend, None, 0..5000).into_stream(None);
+    run(async {
+        let piece = stream.try_next().await.unwrap().unwrap();
+        assert_eq!(piece, backend.bytes[..1234]);
+        let error = stream.try_next().await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Unavailable {
+                    attempts: Patience::ATTEMPTS_MAX,
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+        assert!(stream.try_next().await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn progress_forgives_the_breaks_before_it() {
+    let breaks = vec![
+        Break {
+            after_bytes: PROGRESS_BYTES_MIN,
+            how: How::Error
+        };
+        50
+    ];
+    let backend = Arc::new(unreliable(60 << 16, 4096, breaks));
+    let whole = run(reader(&backend, None, 0..60 << 16).into_bytes(None)).unwrap();
+    assert!(whole == backend.bytes);
+    assert_eq!(backend.opened.lock().unwrap().len(), 51);
+}
+
+#[test]
+fn a_stall_ends_after_its_limit() {
+    let backend = Arc::new(unreliable(
+        1000,
+        10,
+        [Break {
+            after_bytes: 500,
+            how: How::Stall,
+        }],
+    ));
+    run(async {
+        let start = tokio::time::Instant::now();
+        let whole = reader(&backend, None, 0..1000).into_bytes(None).await.unwrap();
+        assert!(whole == backend.bytes);
+        let waited = start.elapsed();
+        assert!(
+            waited >= Patience::STALL_MAX && waited < Patience::STALL_MAX + Duration::from_secs(1),
+            "{waited:?}"
+        );
+    });
+}
+
+#[test]
+fn another_version_behind_a_break_is_told_as_changed() {
+    let backend = unreliable(
+        1000,
+        10,
+        [Break {
+            after_bytes: 500,
+            how: How::Error,
+        }],
+    );
+    *backend.etags.lock().unwrap() = [Some("v1"), Some("v2")].into();
+    let error = run(reader(&Arc::new(backend), None, 0..1000).into_bytes(None)).unwrap_err();
+    assert!(matches!(error, Error::Changed { .. }), "{error:?}");
+}
+
+#[test]
+fn without_an_entity_tag_a_broken_read_is_not_resumed() {
+    let backend = unreliable(
+        1000,
+        10,
+        [Break {
+            after_bytes: 500,
+            how: How::Error,
+        }],
+    );
+    *backend.etags.lock().unwrap() = [None].into();
+    let error = run(reader(&Arc::new(backend), None, 0..1000).into_bytes(None)).unwrap_err();
+    assert!(matches!(error, Error::Unavailable { attempts: 1, .. }), "{error:?}");
+}
+
+#[test]
+fn pieces_that_are_held_stop_other_reads_until_they_are_dropped() {
+    let backend = Arc::new(unreliable(2 << 20, 1 << 20, []));
+    let budget = Budget::new(3 << 19);
+    let mut first = reader(&backend, None, 0..2 << 20).into_stream(Some(budget.clone()));
+    let mut second = reader(&backend, None, 0..2 << 20).into_stream(Some(budget));
+    run(async {
+        let held = first.try_next().await.unwrap().unwrap();
+        assert_eq!(held.len(), 1 << 20);
+        let mut waiting = second.try_next();
+        assert!((&mut waiting).now_or_never().is_none());
+        drop(held);
+        assert_eq!(waiting.await.unwrap().unwrap().len(), 1 << 20);
+    });
+}
