@@ -21,15 +21,18 @@ pub struct ObjectMeta {
 #[derive(Debug, Clone)]
 pub struct ListRequest {
     /// The address that every key must begin with, character by character: `s3://bucket/logs/2024-` matches
-    /// `s3://bucket/logs/2024-01/a`. The bucket (or, for files, the nearest folder above) must exist.
+    /// `s3://bucket/logs/2024-01/a`. The bucket must exist, or, for files, the folder up to the last `/`: else the
+    /// answer is [`Error::NoSuchBucket`](crate::Error::NoSuchBucket). Who asks for prefixes that may be missing, each
+    /// of many partitions, takes that for an empty page of a `file://` prefix, as S3 answers.
     pub prefix: ObjectUri,
     /// Only keys behind this one, in the order of their bytes; the whole key, prefix included.
     pub start_after: Option<String>,
-    /// Roll up keys that have a `/` behind the prefix into [`ListPage::common_prefixes`].
+    /// Roll up keys that have a `/` behind the prefix into [`ListPage::common_prefixes`]. Servers differ in whether a
+    /// folder is shown that `start_after` lies within; files show it when a key behind `start_after` is in it.
     pub by_folder: bool,
     /// Continue where an earlier page ended: its [`ListPage::next`].
     pub continuation: Option<String>,
-    /// At most this many objects and common prefixes together, 1..=1000.
+    /// At most this many objects and common prefixes together, 1..=1000; numbers beyond are taken as the nearest.
     pub page_size: u16,
 }
 

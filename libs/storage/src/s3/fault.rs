@@ -99,6 +99,9 @@ impl Call<'_> {
             };
         }
         match (&error, error.raw_response()) {
+            (SdkError::ServiceError(_), Some(response)) if response.status().is_success() && error.code().is_none() => {
+                self.nonsense(&chain(&error))
+            }
             (SdkError::ServiceError(_), Some(response)) => {
                 let refusal = Refusal {
                     status: response.status().as_u16(),
@@ -109,15 +112,6 @@ impl Call<'_> {
             }
             (SdkError::ConstructionFailure(_), _) => self.failed(error),
             (SdkError::DispatchFailure(failure), _) if failure.is_user() => self.failed(error),
-            // A whole answer that can't be read. A torn one comes without its end: the same error with a cause in the
-            // connection.
-            (SdkError::ResponseError(_), _) if find::<std::io::Error>(&error).is_none() => {
-                if self.attempts.count() > 1 {
-                    self.unavailable(error)
-                } else {
-                    self.failed(error)
-                }
-            }
             _ => self.unavailable(error),
         }
     }
@@ -199,7 +193,8 @@ impl Call<'_> {
         Error::Unavailable {
             action: self.action,
             uri: self.uri.to_string(),
-            attempts: self.attempts.count(),
+            // None is counted when credentials were not to be had for the first.
+            attempts: self.attempts.count().max(1),
             source: source.into(),
         }
     }

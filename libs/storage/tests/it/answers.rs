@@ -145,6 +145,7 @@ async fn an_answer_that_is_no_listing_fails() {
         let storage = Storage::new(options(&proxy.endpoint()));
         let error = storage.list(&all(&"s3://bucket/".parse().unwrap())).await.unwrap_err();
         assert!(matches!(error, Error::Failed { .. }), "{body}: {error:?}");
+        assert!(said(&error).contains("makes no sense"), "{body}: {}", said(&error));
     }
 }
 
@@ -161,6 +162,21 @@ async fn keys_of_an_encoded_listing_are_decoded() {
     assert_eq!(page.objects[0].etag, "\"e\"");
     assert_eq!(page.objects[0].last_modified.to_string(), "2024-02-29T12:00:00Z");
     assert_eq!(page.common_prefixes, ["d%/"]);
+}
+
+#[tokio::test]
+async fn objects_without_entity_tags_are_listed_and_read() {
+    let bucket = Bucket::new();
+    std::fs::write(S3::shared().folder(&bucket.name).join("object"), "bytes").unwrap();
+    let page = bucket.storage.list(&all(&bucket.uri(""))).await.unwrap();
+    let object = &page.objects[0];
+    assert_eq!((object.etag.as_str(), object.size_bytes), ("", 5));
+    let bytes = bucket
+        .storage
+        .read_range(&object.uri, Some(&object.etag), 0..5)
+        .await
+        .unwrap();
+    assert_eq!(bytes, "bytes");
 }
 
 #[tokio::test]

@@ -177,6 +177,9 @@ async fn a_listing_that_is_cut_is_asked_for_again() {
     let page = behind.storage().list(&behind.all()).await.unwrap();
     assert_eq!(page.objects.len(), 1);
     assert_eq!(behind.proxy.requests().len(), 3);
+    behind.proxy.afterwards(Fault::CutBody { after_bytes: 50 });
+    let error = behind.storage().list(&behind.all()).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { attempts: 4, .. }), "{error:?}");
 }
 
 #[tokio::test]
