@@ -129,6 +129,16 @@ fn columns(
         ..options()
     };
     fastest.bench(&mut group, of, "paraflow", timed(|| read(text, &options)));
+    let small = Options {
+        batch_bytes_max: 1 << 20,
+        ..options
+    };
+    fastest.bench(
+        &mut group,
+        of,
+        "paraflow, batches of 1 MiB",
+        timed(|| read(text, &small)),
+    );
     let schema = Arc::new(infer_json_schema(Cursor::new(text), None).unwrap().0);
     fastest.bench(
         &mut group,

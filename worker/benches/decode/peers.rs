@@ -10,7 +10,7 @@ use std::{
 const LOOP: &str = r#"
 import sys, time, duckdb, pyarrow, pyarrow.json
 connection = duckdb.connect(config={"threads": 1})
-sql = lambda statement: connection.execute(statement)
+sql = connection.sql
 for line in sys.stdin:
     work = compile(line, "<work>", "eval")
     start = time.perf_counter()

@@ -14,6 +14,7 @@ mod finish;
 mod lines;
 mod number;
 mod object;
+mod pool;
 mod scan;
 mod selection;
 mod walk;
@@ -29,7 +30,7 @@ use std::{
 
 use arrow::datatypes::SchemaRef;
 
-use self::{decode::Decoder, filter::Filter, lines::Decoded, walk::Line, window::Window};
+use self::{decode::Decoder, filter::Filter, lines::Decoded, pool::Pool, walk::Line, window::Window};
 use crate::{
     batch::{Batch, ColumnBatch, LineBatch, Reject},
     predicate::{FieldPath, Predicate},
@@ -89,6 +90,7 @@ pub struct Reader<R> {
     schema: Option<SchemaRef>,
     counts: Counts,
     spare: LineBatch,
+    pool: Pool,
 }
 
 /// More than places in a batch can say is never read into one.
@@ -108,6 +110,7 @@ impl<R: Read> Reader<R> {
             schema: None,
             counts: Counts::default(),
             spare: LineBatch::default(),
+            pool: Pool::default(),
         }
     }
 
@@ -133,8 +136,9 @@ impl<R: Read> Reader<R> {
 
     /// Gives back a batch that is done with, for its buffers.
     pub fn recycle(&mut self, batch: Batch) {
-        if let Batch::Lines(batch) = batch {
-            self.spare = batch;
+        match batch {
+            Batch::Lines(batch) => self.spare = batch,
+            Batch::Columns(batch) => self.pool.recycle(batch.records),
         }
     }
 
@@ -215,7 +219,7 @@ impl<R: Read> Reader<R> {
         if rows.ordinals.is_empty() && rows.refused_bytes == 0 {
             return None;
         }
-        let records = finish::record_batch(&mut decoder.record, decoder.rows, &mut self.schema);
+        let records = finish::record_batch(&mut decoder.record, decoder.rows, &mut self.schema, &mut self.pool);
         decoder.reset();
         Some(ColumnBatch {
             records,

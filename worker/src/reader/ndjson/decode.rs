@@ -377,60 +377,64 @@ impl Walker {
         Ok(Some(object.insert(name, target)))
     }
 
-    /// Walks the value at `at` (or behind white space there) into the column, as its next row.
+    /// Walks the value at `at` (or behind white space there) into the column, as its next row. The scalars of known types
+    /// are inlined where values are met; all else is a call.
+    #[inline(always)]
     fn value(&mut self, text: &[u8], at: usize, column: &mut Column, depth: u32) -> Result<usize, Fault> {
-        match &mut column.values {
-            Values::Utf8(strings) if text[at] == b'"' => {
-                if let Some(end) = strings.push_string(text, at + 1)? {
-                    column.length += 1;
-                    return Ok(end);
-                }
-                return self.pin(text, at, column, depth);
-            }
-            Values::Int64(values) => {
-                if let Some((value, end)) = number::int(text, at) {
+        let end = match &mut column.values {
+            Values::Utf8(strings) if text[at] == b'"' => match strings.push_string(text, at + 1)? {
+                Some(end) => end,
+                None => return self.pin(text, at, column, depth),
+            },
+            Values::Int64(values) => match number::int(text, at) {
+                Some((value, end)) => {
                     values.push(value);
-                    column.length += 1;
-                    return Ok(end);
+                    end
                 }
-            }
-            Values::Float64(values) => {
-                if let Some((value, end)) = number::float(text, at) {
+                None => return self.surprise(text, at, column, depth),
+            },
+            Values::Float64(values) => match number::float(text, at) {
+                Some((value, end)) => {
                     values.push(value);
-                    column.length += 1;
-                    return Ok(end);
+                    end
                 }
+                None => return self.surprise(text, at, column, depth),
+            },
+            _ => return self.other_value(text, at, column, depth),
+        };
+        column.length += 1;
+        Ok(end)
+    }
+
+    /// [`Self::value`] for what is not inlined.
+    fn other_value(&mut self, text: &[u8], at: usize, column: &mut Column, depth: u32) -> Result<usize, Fault> {
+        let end = match &mut column.values {
+            Values::Boolean(values) if text[at..].starts_with(b"true") => {
+                values.push(true);
+                at + 4
             }
-            Values::Boolean(values) => {
-                let value = text[at] == b't';
-                let name: &[u8] = if value { b"true" } else { b"false" };
-                if text[at..].starts_with(name) {
-                    values.push(value);
-                    column.length += 1;
-                    return Ok(at + name.len());
-                }
+            Values::Boolean(values) if text[at..].starts_with(b"false") => {
+                values.push(false);
+                at + 5
             }
             Values::Struct(object) if text[at] == b'{' => {
-                let end = self.object(text, at, object, column.length, Some(&column.nulls), depth)?;
-                column.length += 1;
-                return Ok(end);
+                self.object(text, at, object, column.length, Some(&column.nulls), depth)?
             }
             Values::List(list) if text[at] == b'[' => {
                 let end = self.list(text, at, &mut list.item, depth)?;
                 list.offsets.push(list.item.length as i32);
-                column.length += 1;
-                return Ok(end);
+                end
             }
             Values::Json(strings) => {
                 let at = walk::white_space(text, at);
                 let end = walk::value(text, at, depth)?;
                 strings.push_text(&text[at..end]);
-                column.length += 1;
-                return Ok(end);
+                end
             }
-            _ => {}
-        }
-        self.surprise(text, at, column, depth)
+            _ => return self.surprise(text, at, column, depth),
+        };
+        column.length += 1;
+        Ok(end)
     }
 
     /// Walks the items of the list at `at`.

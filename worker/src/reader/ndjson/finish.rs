@@ -8,12 +8,13 @@ use arrow::{
         RecordBatch, RecordBatchOptions, StringArray, StructArray,
     },
     buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer},
-    datatypes::{DataType, Field, Fields, Schema, SchemaRef},
+    datatypes::{ArrowNativeType, DataType, Field, Fields, Schema, SchemaRef},
 };
 
 use super::{
     column::{Column, NEVER, Nulls, Strings, Values},
     object::{Object, Target},
+    pool::{Pool, Queue},
 };
 use crate::batch::{NULLS, NULLS_ABSENT};
 
@@ -22,8 +23,13 @@ const EXTENSION_TYPE_NAME_KEY: &str = "ARROW:extension:name";
 const EXTENSION_TYPE_METADATA_KEY: &str = "ARROW:extension:metadata";
 
 /// The record's columns as a batch of `rows` rows. The schema is `last_schema` itself if it is the same.
-pub(super) fn record_batch(record: &mut Object, rows: u32, last_schema: &mut Option<SchemaRef>) -> RecordBatch {
-    let (fields, arrays) = children(record, rows);
+pub(super) fn record_batch(
+    record: &mut Object,
+    rows: u32,
+    last_schema: &mut Option<SchemaRef>,
+    pool: &mut Pool,
+) -> RecordBatch {
+    let (fields, arrays) = children(record, rows, pool);
     let schema = match last_schema {
         Some(schema) if *schema.fields() == fields => Arc::clone(schema),
         _ => Arc::clone(last_schema.insert(Arc::new(Schema::new(fields)))),
@@ -33,7 +39,7 @@ pub(super) fn record_batch(record: &mut Object, rows: u32, last_schema: &mut Opt
 }
 
 /// The columns of an object with `rows` rows, in order of appearance.
-fn children(object: &mut Object, rows: u32) -> (Fields, Vec<ArrayRef>) {
+fn children(object: &mut Object, rows: u32, pool: &mut Pool) -> (Fields, Vec<ArrayRef>) {
     let mut fields = Vec::with_capacity(object.order.len());
     let mut arrays = Vec::with_capacity(object.order.len());
     for child in &object.order {
@@ -47,7 +53,7 @@ fn children(object: &mut Object, rows: u32) -> (Fields, Vec<ArrayRef>) {
         }
         let explicit_nulls = column.first_null != NEVER;
         column.push_nulls(rows - column.length);
-        let (mut field, array) = field_and_array(&child.name, column);
+        let (mut field, array) = field_and_array(&child.name, column, pool);
         if !explicit_nulls {
             field.metadata_mut().insert(NULLS, NULLS_ABSENT);
         }
@@ -58,7 +64,7 @@ fn children(object: &mut Object, rows: u32) -> (Fields, Vec<ArrayRef>) {
 }
 
 /// A column as an array, which takes its buffers.
-fn field_and_array(name: &str, column: &mut Column) -> (Field, ArrayRef) {
+fn field_and_array(name: &str, column: &mut Column, pool: &mut Pool) -> (Field, ArrayRef) {
     let length = column.length as usize;
     let field = |data_type: DataType| Field::new(name, data_type, true);
     if !column.has_values() {
@@ -71,43 +77,44 @@ fn field_and_array(name: &str, column: &mut Column) -> (Field, ArrayRef) {
             let bits = BooleanBuffer::collect_bool(length, |row| values[row]);
             Arc::new(BooleanArray::new(bits, nulls))
         }
-        Values::Int64(values) => Arc::new(Int64Array::new(taken(values).into(), nulls)),
-        Values::Float64(values) => Arc::new(Float64Array::new(taken(values).into(), nulls)),
-        Values::Utf8(strings) => Arc::new(string_array(strings, nulls)),
+        Values::Int64(values) => Arc::new(Int64Array::new(taken(values, &mut pool.ints).into(), nulls)),
+        Values::Float64(values) => Arc::new(Float64Array::new(taken(values, &mut pool.floats).into(), nulls)),
+        Values::Utf8(strings) => Arc::new(string_array(strings, nulls, pool)),
         Values::Json(strings) => {
             let mut field = field(DataType::Utf8);
             field.metadata_mut().insert(EXTENSION_TYPE_NAME_KEY, "arrow.json");
             field.metadata_mut().insert(EXTENSION_TYPE_METADATA_KEY, "");
-            return (field, Arc::new(string_array(strings, nulls)));
+            return (field, Arc::new(string_array(strings, nulls, pool)));
         }
         Values::Struct(object) => {
-            let (fields, arrays) = children(object, column.length);
+            let (fields, arrays) = children(object, column.length, pool);
             Arc::new(StructArray::try_new_with_length(fields, arrays, nulls, length).expect("children have its length"))
         }
         Values::List(list) => {
-            let (item_field, items) = field_and_array(Field::LIST_FIELD_DEFAULT_NAME, &mut list.item);
-            let offsets = OffsetBuffer::new(taken_offsets(&mut list.offsets));
+            let (item_field, items) = field_and_array(Field::LIST_FIELD_DEFAULT_NAME, &mut list.item, pool);
+            let offsets = OffsetBuffer::new(taken_offsets(&mut list.offsets, pool));
             Arc::new(ListArray::new(Arc::new(item_field), offsets, items, nulls))
         }
     };
     (field(array.data_type().clone()), array)
 }
 
-fn string_array(strings: &mut Strings, nulls: Option<NullBuffer>) -> StringArray {
-    let offsets = OffsetBuffer::new(taken_offsets(&mut strings.offsets));
-    let bytes = Buffer::from_vec(taken(&mut strings.bytes));
+fn string_array(strings: &mut Strings, nulls: Option<NullBuffer>, pool: &mut Pool) -> StringArray {
+    let offsets = OffsetBuffer::new(taken_offsets(&mut strings.offsets, pool));
+    let bytes = Buffer::from_vec(taken(&mut strings.bytes, &mut pool.bytes));
     StringArray::new(offsets, bytes, nulls)
 }
 
-/// The values, leaving a buffer in their place that has room for as many.
-fn taken<T>(values: &mut Vec<T>) -> Vec<T> {
+/// The values, leaving an empty buffer in their place.
+fn taken<T: ArrowNativeType>(values: &mut Vec<T>, queue: &mut Queue<T>) -> Vec<T> {
+    // Batches of a kind differ little in size.
     let room = values.len() + values.len() / 16;
-    std::mem::replace(values, Vec::with_capacity(room))
+    std::mem::replace(values, queue.take(room))
 }
 
 /// The offsets, leaving those of no values in their place.
-fn taken_offsets(offsets: &mut Vec<i32>) -> ScalarBuffer<i32> {
-    let taken = taken(offsets);
+fn taken_offsets(offsets: &mut Vec<i32>, pool: &mut Pool) -> ScalarBuffer<i32> {
+    let taken = taken(offsets, &mut pool.offsets);
     offsets.push(0);
     taken.into()
 }

@@ -31,9 +31,19 @@ pub(super) fn int(text: &[u8], at: usize) -> Option<(i64, usize)> {
     Some((value, end))
 }
 
-/// Digits from `first` on, at least one, and the place behind them; `None` if they don't fit.
+/// Digits from `first` on, at least one, and the place behind them; `None` if they don't fit. Most are fewer than eight.
 #[inline]
 fn unsigned(text: &[u8], first: usize) -> Option<(u64, usize)> {
+    let word = u64::from_le_bytes(*scan::chunk::<8>(text, first)?);
+    let count = scan::leading_digits(word);
+    if (1..8).contains(&count) {
+        return Some((eight_digits((word ^ ZEROS) << (64 - 8 * count)), first + count));
+    }
+    long_unsigned(text, first)
+}
+
+/// [`unsigned`] for any number of digits.
+fn long_unsigned(text: &[u8], first: usize) -> Option<(u64, usize)> {
     let mut at = first;
     let mut value = 0u64;
     loop {
@@ -61,7 +71,25 @@ fn unsigned(text: &[u8], first: usize) -> Option<(u64, usize)> {
 }
 
 const ZEROS: u64 = 0x3030_3030_3030_3030;
-const TENS: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+const TENS: [u64; 17] = [
+    1,
+    10,
+    100,
+    1_000,
+    10_000,
+    100_000,
+    1_000_000,
+    10_000_000,
+    100_000_000,
+    1_000_000_000,
+    10_000_000_000,
+    100_000_000_000,
+    1_000_000_000_000,
+    10_000_000_000_000,
+    100_000_000_000_000,
+    1_000_000_000_000_000,
+    10_000_000_000_000_000,
+];
 
 /// The value of eight digits, the first in the lowest byte, each as its value.
 #[inline]
@@ -84,8 +112,8 @@ pub(super) fn float(text: &[u8], at: usize) -> Option<(f64, usize)> {
         let (fraction, end) = unsigned(text, point + 1)?;
         let places = end - point - 1;
         // At most 16 digits: the product can't overflow, and a zero in front changes nothing.
-        if end - first <= 17 && !matches!(text[end], b'e' | b'E') {
-            let mantissa = whole * 10u64.pow(places as u32) + fraction;
+        if end - first <= 17 && places < TENS.len() && !matches!(text[end], b'e' | b'E') {
+            let mantissa = whole * TENS[places] + fraction;
             if mantissa <= EXACT_MAX {
                 // Both are exact, so that the quotient is the nearest `f64` (Clinger 1990).
                 let value = mantissa as f64 / POWERS[places];

@@ -73,15 +73,16 @@ impl Object {
     pub(super) fn predict(&self, from: usize, text: &[u8], at: usize) -> Option<(usize, usize)> {
         let window = scan::chunk::<32>(text, at)?;
         let links = &self.links[from];
-        for link in &links.ways[..links.used as usize] {
-            if scan::same(window, &link.head, link.length.min(32)) {
-                let end = at + link.length as usize;
-                if link.length <= 32 || text.get(at + 32..end).is_some_and(|rest| *rest == *link.rest) {
-                    return Some((link.child as usize, end));
-                }
-            }
+        let [first, others @ ..] = &links.ways;
+        // One that is not there yet is longer than any text.
+        if first.length <= 32 && scan::same(window, &first.head, first.length) {
+            return Some((first.child as usize, at + first.length as usize));
         }
-        None
+        if links.used > 1 || first.length > 32 {
+            predict_other(first, others, window, text, at)
+        } else {
+            None
+        }
     }
 
     /// Remembers that the text between `from`'s value and `child`'s was this.
@@ -183,6 +184,16 @@ impl Object {
     }
 }
 
+/// [`Object::predict`] for what is not the first way, or longer than the vector registers.
+fn predict_other(first: &Link, others: &[Link], window: &[u8; 32], text: &[u8], at: usize) -> Option<(usize, usize)> {
+    std::iter::once(first).chain(others).find_map(|link| {
+        let end = at.checked_add(link.length as usize)?;
+        let same = scan::same(window, &link.head, link.length.min(32))
+            && (link.length <= 32 || *text.get(at + 32..end)? == *link.rest);
+        same.then_some((link.child as usize, end))
+    })
+}
+
 /// How objects went on behind a key.
 #[derive(Debug, Default)]
 struct Links {
@@ -192,7 +203,7 @@ struct Links {
 }
 
 /// One way to go on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Link {
     /// The first bytes, which almost always are all.
     head: [u8; 32],
@@ -201,13 +212,24 @@ struct Link {
     rest: Box<[u8]>,
 }
 
+impl Default for Link {
+    fn default() -> Self {
+        Self {
+            head: [0; 32],
+            length: u32::MAX,
+            child: 0,
+            rest: Box::default(),
+        }
+    }
+}
+
 /// Children by name: a hash table of their indexes, with open addressing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Index {
     /// Hash, and index plus one; zero is a free slot. A power of two in length, at most half full.
     slots: Vec<(u32, u32)>,
     /// Unknown outside, so that nobody can make keys that collide.
-    seed: RandomState,
+    seed: u64,
 }
 
 impl Index {
@@ -250,7 +272,28 @@ impl Index {
         self.slots[at] = (hash, child);
     }
 
+    /// Eight bytes at a time, each multiplied to twice its width and folded.
+    #[inline]
     fn hash(&self, name: &[u8]) -> u32 {
-        self.seed.hash_one(name) as u32
+        const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+        let fold = |hash: u64, word: u64| {
+            let product = u128::from(hash ^ word) * u128::from(FACTOR);
+            (product as u64) ^ (product >> 64) as u64
+        };
+        let (words, rest) = name.as_chunks::<8>();
+        let hash = words.iter().fold(self.seed ^ name.len() as u64, |hash, word| {
+            fold(hash, u64::from_le_bytes(*word))
+        });
+        let rest = rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        fold(hash, rest) as u32
+    }
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self {
+            slots: Vec::new(),
+            seed: RandomState::new().hash_one(0),
+        }
     }
 }
