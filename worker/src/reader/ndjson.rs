@@ -30,7 +30,14 @@ use std::{
 
 use arrow::datatypes::SchemaRef;
 
-use self::{decode::Decoder, filter::Filter, lines::Decoded, pool::Pool, walk::Line, window::Window};
+use self::{
+    decode::Decoder,
+    filter::Filter,
+    lines::{Check, Decoded},
+    pool::Pool,
+    walk::Line,
+    window::Window,
+};
 use crate::{
     batch::{Batch, ColumnBatch, LineBatch, Reject},
     predicate::{FieldPath, Predicate},
@@ -85,7 +92,7 @@ pub struct Counts {
 pub struct Reader<R> {
     window: Window<R>,
     options: Options,
-    filter: Option<Filter>,
+    check: Check,
     decoder: Option<Decoder>,
     schema: Option<SchemaRef>,
     counts: Counts,
@@ -104,7 +111,10 @@ impl<R: Read> Reader<R> {
         options.batch_records_max = options.batch_records_max.clamp(1, BYTES_MAX);
         Self {
             window: Window::new(input, &span, options.record_bytes_max),
-            filter: options.filter.as_ref().map(Filter::new),
+            check: match &options.filter {
+                Some(predicate) => Check::Filter(Filter::new(predicate)),
+                None => Check::All(Decoder::checker()),
+            },
             decoder: options.columns.as_deref().map(Decoder::new),
             options,
             schema: None,
@@ -181,7 +191,7 @@ impl<R: Read> Reader<R> {
         let mut refused_bytes = 0;
         while at < whole && lines.len() < self.options.batch_records_max && at - first < self.options.batch_bytes_max {
             let start = at;
-            match lines::walk(window, start, self.filter.as_mut(), limit) {
+            match lines::walk(window, start, &mut self.check, limit) {
                 Ok((Line::Record(newline), passes)) => {
                     at = newline + 1;
                     self.counts.records += 1;
@@ -235,7 +245,7 @@ impl<R: Read> Reader<R> {
         let mut at = window.at();
         while at < whole && !rows.full(&self.options, decoder) {
             let start = at;
-            match lines::decode(window, start, self.filter.as_mut(), decoder, limit) {
+            match lines::decode(window, start, &mut self.check, decoder, limit) {
                 Ok(Decoded::Row(newline)) => {
                     at = newline + 1;
                     self.counts.records += 1;

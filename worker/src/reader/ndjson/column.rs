@@ -5,7 +5,7 @@ use super::{
     escape,
     fault::{Fault, What},
     object::Object,
-    scan,
+    scan::{self, CHUNK_BYTES},
     selection::StateId,
 };
 
@@ -256,13 +256,13 @@ impl Strings {
     /// `None`, with nothing added, if it has half of a surrogate pair in it.
     #[inline]
     pub(super) fn push_string(&mut self, text: &[u8], mut at: usize) -> Result<Option<usize>, Fault> {
-        while let Some(chunk) = scan::chunk::<16>(text, at) {
+        while let Some(chunk) = scan::chunk(text, at) {
             let stop = scan::first_stop(chunk);
-            // Sixteen bytes at a time and then cut: no call to copy a handful of bytes.
+            // A chunk at a time and then cut: no call to copy a handful of bytes.
             self.bytes.extend_from_slice(chunk);
             at += stop;
-            if stop < 16 {
-                self.bytes.truncate(self.bytes.len() - 16 + stop);
+            if stop < CHUNK_BYTES {
+                self.bytes.truncate(self.bytes.len() - CHUNK_BYTES + stop);
                 break;
             }
         }
@@ -286,12 +286,12 @@ impl Strings {
                 byte if byte < 0x20 => break Err(Fault::new(at, What::ControlCharacter)),
                 _ => {}
             }
-            while let Some(chunk) = scan::chunk::<16>(text, at) {
+            while let Some(chunk) = scan::chunk(text, at) {
                 let stop = scan::first_stop(chunk);
                 self.bytes.extend_from_slice(chunk);
                 at += stop;
-                if stop < 16 {
-                    self.bytes.truncate(self.bytes.len() - 16 + stop);
+                if stop < CHUNK_BYTES {
+                    self.bytes.truncate(self.bytes.len() - CHUNK_BYTES + stop);
                     break;
                 }
             }

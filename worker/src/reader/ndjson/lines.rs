@@ -6,11 +6,38 @@ use memchr::memchr;
 
 use super::{
     decode::{Decoder, Row},
+    fault::Fault,
     filter::Filter,
-    walk::{self, Line},
+    walk::Line,
     window::{Window, too_long},
 };
 use crate::batch::{REJECT_RAW_BYTES_MAX, Reject};
+
+/// How a line is walked that stays a line.
+#[derive(Debug)]
+pub(super) enum Check {
+    /// It is only checked.
+    All(Decoder),
+    /// The filter is asked, too.
+    Filter(Filter),
+}
+
+impl Check {
+    #[inline]
+    fn line(&mut self, text: &[u8], start: usize) -> Result<(Line, bool), Fault> {
+        match self {
+            Self::All(decoder) => Ok((decoder.check(text, start)?, true)),
+            Self::Filter(filter) => filter.line(text, start),
+        }
+    }
+
+    fn faulty_key(&self) -> String {
+        match self {
+            Self::All(decoder) => decoder.faulty_key(),
+            Self::Filter(filter) => filter.faulty_key(),
+        }
+    }
+}
 
 /// A line that is no record, and where the next one starts.
 pub(super) struct Refusal {
@@ -18,30 +45,25 @@ pub(super) struct Refusal {
     pub(super) next: usize,
 }
 
-/// Walks one line, with the filter if there is one.
+/// Walks one line, and says whether it is let through.
 #[inline]
 pub(super) fn walk<R: Read>(
     window: &Window<R>,
     start: usize,
-    mut filter: Option<&mut Filter>,
+    check: &mut Check,
     record_bytes_max: usize,
 ) -> Result<(Line, bool), Refusal> {
     let text = window.text();
     if !window.utf8() {
         check_utf8(window, start, record_bytes_max)?;
     }
-    let walked = match &mut filter {
-        None => walk::line(text, start).map(|line| (line, true)),
-        Some(filter) => filter.line(text, start),
-    };
-    match walked {
+    match check.line(text, start) {
         Ok((Line::Record(newline), _)) if without_return(text, start, newline) - start > record_bytes_max => {
             Err(refuse(window, start, record_bytes_max, |_| String::new()))
         }
         Ok(line) => Ok(line),
         Err(fault) => Err(refuse(window, start, record_bytes_max, |line| {
-            let key = filter.map_or_else(String::new, |filter| filter.faulty_key());
-            fault.reason(text, line, &key)
+            fault.reason(text, line, &check.faulty_key())
         })),
     }
 }
@@ -55,17 +77,17 @@ pub(super) enum Decoded {
     Again,
 }
 
-/// Decodes one line as the next row, if the filter lets it through.
+/// Decodes one line as the next row, if the filter, where there is one, lets it through.
 #[inline]
 pub(super) fn decode<R: Read>(
     window: &Window<R>,
     start: usize,
-    filter: Option<&mut Filter>,
+    check: &mut Check,
     decoder: &mut Decoder,
     record_bytes_max: usize,
 ) -> Result<Decoded, Refusal> {
-    if filter.is_some() {
-        match walk(window, start, filter, record_bytes_max)? {
+    if matches!(check, Check::Filter(_)) {
+        match walk(window, start, check, record_bytes_max)? {
             (Line::Record(_), true) => {}
             (Line::Record(newline), false) => return Ok(Decoded::Filtered(newline)),
             (Line::Blank(newline), _) => return Ok(Decoded::Blank(newline)),

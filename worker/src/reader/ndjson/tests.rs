@@ -3,6 +3,7 @@
 
 mod columns;
 mod lines;
+mod records;
 mod tree;
 
 use std::io::{self, Read};

@@ -22,17 +22,6 @@ pub(super) enum Line {
     Record(usize),
 }
 
-/// Walks the line that starts at `start`.
-#[inline]
-pub(super) fn line(text: &[u8], start: usize) -> Result<Line, Fault> {
-    let at = white_space(text, start);
-    match text[at] {
-        b'{' => Ok(Line::Record(line_end(text, value(text, at, 0)?)?)),
-        b'\n' => Ok(Line::Blank(at)),
-        _ => Err(Fault::new(at, What::ExpectedObject)),
-    }
-}
-
 /// The newline behind a record that ends at `at`; only white space may be before it.
 #[inline]
 pub(super) fn line_end(text: &[u8], at: usize) -> Result<usize, Fault> {
@@ -244,6 +233,16 @@ pub(super) fn digits(text: &[u8], mut at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Walks the line that starts at `start`.
+    fn line(text: &[u8], start: usize) -> Result<Line, Fault> {
+        let at = white_space(text, start);
+        match text[at] {
+            b'{' => Ok(Line::Record(line_end(text, value(text, at, 0)?)?)),
+            b'\n' => Ok(Line::Blank(at)),
+            _ => Err(Fault::new(at, What::ExpectedObject)),
+        }
+    }
 
     fn walked(line_text: &str) -> Result<Line, String> {
         let mut text = line_text.as_bytes().to_vec();

@@ -1,8 +1,12 @@
 //! Records that become columns: whatever goes in is in the columns, under the types that the design says.
 
-use proptest::{collection::vec, prelude::*, sample::select};
+use proptest::{collection::vec, prelude::*};
 
-use super::{tree::Tree, *};
+use super::{
+    records::{record, steady_record},
+    tree::Tree,
+    *,
+};
 use crate::predicate::{Literal, Operator, Term};
 
 /// Everything that a reader gives as columns.
@@ -383,74 +387,6 @@ fn rejects_do_not_pile_up() {
     assert_eq!(reader.counts().rejected, 10_000);
 }
 
-/// JSON of any kind, written in any way.
-fn json(depth: u32) -> BoxedStrategy<String> {
-    let leaf = prop_oneof![
-        6 => any::<i16>().prop_map(|number| number.to_string()),
-        2 => (any::<i16>(), 0u16..1000).prop_map(|(whole, fraction)| format!("{whole}.{fraction}")),
-        6 => r#""[a-zé日😀 ]{0,24}""#,
-        2 => select(vec!["true", "false", "null", "null"]).prop_map(str::to_owned),
-        1 => select(vec![
-            "-0", "-0.0", "1E5", "1e400", "5e-324", "9223372036854775807", "9223372036854775808", "0.30000000000000004",
-            "123456789012345678.25", r#""\ud800""#, r#""\ud83d\ude00\n\\\"""#, r#""\u0000""#, "{}", "[]", "1.10",
-        ]).prop_map(str::to_owned),
-    ];
-    if depth == 0 {
-        return leaf.boxed();
-    }
-    let list = (vec(json(depth - 1), 0..4), space())
-        .prop_map(|(items, space)| format!("[{space}{}{space}]", items.join(&format!("{space},{space}"))));
-    prop_oneof![5 => leaf, 1 => list, 2 => object(depth - 1)].boxed()
-}
-
-fn space() -> impl Strategy<Value = &'static str> {
-    select(vec!["", "", "", "", " ", " ", "\t", "  "])
-}
-
-fn object(depth: u32) -> BoxedStrategy<String> {
-    let key = select(vec![
-        "a",
-        "b",
-        "c",
-        "d",
-        "é",
-        "",
-        "a long key of more than 32 bytes in all",
-        "\\u0061",
-    ]);
-    (vec((key, json(depth)), 0..6), space())
-        .prop_map(|(members, space)| {
-            let mut text = Vec::new();
-            let mut seen = Vec::new();
-            for (key, value) in members {
-                let name = key.replace("\\u0061", "a");
-                if !seen.contains(&name) {
-                    text.push(format!("\"{key}\"{space}:{space}{value}"));
-                    seen.push(name);
-                }
-            }
-            format!("{{{space}{}{space}}}", text.join(&format!("{space},{space}")))
-        })
-        .boxed()
-}
-
-/// A record of one shape, whose values drift now and then, or any object.
-fn record() -> impl Strategy<Value = String> {
-    let steady = (
-        any::<u16>(),
-        "[a-z]{0,40}",
-        any::<bool>(),
-        json(0),
-        prop::option::of(object(0)),
-    )
-        .prop_map(|(number, text, flag, any, nested)| {
-            let nested = nested.map_or_else(String::new, |nested| format!(",\"nested\":{nested}"));
-            let any = if number % 16 == 0 { any } else { number.to_string() };
-            format!("{{\"number\":{number},\"text\":\"{text}\",\"flag\":{flag},\"drifts\":{any}{nested}}}")
-        });
-    prop_oneof![2 => steady, 1 => object(3)]
-}
-
 proptest! {
     #[test]
     fn every_record_is_in_the_rows_as_it_was(
@@ -506,5 +442,16 @@ proptest! {
             prop_assert_eq!(parts.rejects, whole.rejects);
             prop_assert_eq!(parts.counts.bytes + last.counts.bytes, text.len() as u64);
         }
+    }
+
+    #[test]
+    fn columns_are_those_that_arrow_json_makes(records in vec(steady_record(), 1..60)) {
+        let text = records.join("\n");
+        let mut reader = Reader::new(text.as_bytes(), Span::WHOLE, all_columns());
+        let Some(Batch::Columns(ours)) = reader.next_batch(&mut Vec::new()).unwrap() else { panic!("columns") };
+        prop_assert!(reader.next_batch(&mut Vec::new()).unwrap().is_none());
+        let theirs = arrow::json::ReaderBuilder::new(ours.records.schema()).build(text.as_bytes()).unwrap();
+        let theirs: Vec<_> = theirs.map(Result::unwrap).collect();
+        prop_assert_eq!(&[ours.records][..], &theirs[..]);
     }
 }
