@@ -58,7 +58,10 @@ pub(super) fn walk<R: Read>(
         check_utf8(window, start, record_bytes_max)?;
     }
     match check.line(text, start) {
-        Ok((Line::Record(newline), _)) if without_return(text, start, newline) - start > record_bytes_max => {
+        // White space without end is no blank line, lest it depend on the buffer's size what it is.
+        Ok((Line::Record(newline) | Line::Blank(newline), _))
+            if without_return(text, start, newline) - start > record_bytes_max =>
+        {
             Err(refuse(window, start, record_bytes_max, |_| String::new()))
         }
         Ok(line) => Ok(line),
@@ -102,6 +105,9 @@ pub(super) fn decode<R: Read>(
             Err(refuse(window, start, record_bytes_max, |_| String::new()))
         }
         Ok(Row::Added(newline)) => Ok(Decoded::Row(newline)),
+        Ok(Row::Blank(newline)) if without_return(text, start, newline) - start > record_bytes_max => {
+            Err(refuse(window, start, record_bytes_max, |_| String::new()))
+        }
         Ok(Row::Blank(newline)) => Ok(Decoded::Blank(newline)),
         Ok(Row::Again) => Ok(Decoded::Again),
         Err(fault) => Err(refuse(window, start, record_bytes_max, |line| {
