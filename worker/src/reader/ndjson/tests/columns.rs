@@ -407,9 +407,15 @@ proptest! {
         let options = Options { batch_records_max, ..all_columns() };
         let decoded = decode(Pieces::new(&text, &sizes), Span::WHOLE, options);
         let untouched = lines_of(&text, self::options());
-        // What the decoder refuses beyond the walk are duplicate keys, and keys that are no text.
-        let refused: Vec<_> = decoded.rejects.iter().filter(|reject| reject.reason.starts_with("not ")).cloned().collect();
-        prop_assert_eq!(refused, untouched.rejects);
+        // A key that is there twice may be found before what else is wrong with a line.
+        let of_keys = |reject: &&Reject| reject.reason.contains("key") && !reject.reason.starts_with("not ");
+        for reject in &untouched.rejects {
+            let ours = decoded.rejects.iter().find(|ours| ours.ordinal == reject.ordinal);
+            prop_assert!(ours == Some(reject) || ours.is_some_and(|ours| of_keys(&ours)), "{:?} for {:?}", ours, reject);
+        }
+        for reject in decoded.rejects.iter().filter(|reject| !of_keys(reject)) {
+            prop_assert!(untouched.rejects.contains(reject), "{:?}", reject);
+        }
         let mut rows = decoded.rows.iter();
         for (ordinal, line) in &untouched.lines {
             if decoded.rejects.iter().any(|reject| reject.ordinal == *ordinal) {
