@@ -255,7 +255,18 @@ impl Strings {
     /// Adds the string whose first byte behind the quote is at `at`, and returns the place behind its closing quote;
     /// `None`, with nothing added, if it has half of a surrogate pair in it.
     #[inline]
-    pub(super) fn push_string(&mut self, text: &[u8], mut at: usize) -> Result<Option<usize>, Fault> {
+    pub(super) fn push_string(&mut self, text: &[u8], at: usize) -> Result<Option<usize>, Fault> {
+        let stop = self.push_up_to_stop(text, at);
+        if text[stop] == b'"' {
+            self.offsets.push(self.bytes.len() as i32);
+            return Ok(Some(stop + 1));
+        }
+        self.push_rest_with_escapes(text, stop)
+    }
+
+    /// Adds the bytes up to the first that can't stand for itself in a string, and returns its place.
+    #[inline]
+    fn push_up_to_stop(&mut self, text: &[u8], mut at: usize) -> usize {
         while let Some(chunk) = scan::chunk(text, at) {
             let stop = scan::first_stop(chunk);
             // A chunk at a time and then cut: no call to copy a handful of bytes.
@@ -266,11 +277,7 @@ impl Strings {
                 break;
             }
         }
-        if text[at] == b'"' {
-            self.offsets.push(self.bytes.len() as i32);
-            return Ok(Some(at + 1));
-        }
-        self.push_rest_with_escapes(text, at)
+        at
     }
 
     /// The rest of a string from its first escape on, or from what should not be in it.
@@ -286,15 +293,7 @@ impl Strings {
                 byte if byte < 0x20 => break Err(Fault::new(at, What::ControlCharacter)),
                 _ => {}
             }
-            while let Some(chunk) = scan::chunk(text, at) {
-                let stop = scan::first_stop(chunk);
-                self.bytes.extend_from_slice(chunk);
-                at += stop;
-                if stop < CHUNK_BYTES {
-                    self.bytes.truncate(self.bytes.len() - CHUNK_BYTES + stop);
-                    break;
-                }
-            }
+            at = self.push_up_to_stop(text, at);
         };
         if end.is_ok() && is_text {
             self.offsets.push(self.bytes.len() as i32);

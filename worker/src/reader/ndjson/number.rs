@@ -31,18 +31,24 @@ pub(super) fn int(text: &[u8], at: usize) -> Option<(i64, usize)> {
     Some((value, end))
 }
 
-/// Digits from `first` on, at least one, and the place behind them; `None` if they don't fit. Most are fewer than eight.
+/// Digits from `first` on, at least one, and the place behind them; `None` if they don't fit.
 #[inline]
 fn unsigned(text: &[u8], first: usize) -> Option<(u64, usize)> {
+    up_to_seven_digits(text, first).or_else(|| long_unsigned(text, first))
+}
+
+/// One to seven digits from `first` on, and the place behind them, which has none.
+#[inline]
+fn up_to_seven_digits(text: &[u8], first: usize) -> Option<(u64, usize)> {
     let word = u64::from_le_bytes(*scan::chunk::<8>(text, first)?);
     let count = scan::leading_digits(word);
-    if (1..8).contains(&count) {
-        return Some((eight_digits((word ^ ZEROS) << (64 - 8 * count)), first + count));
-    }
-    long_unsigned(text, first)
+    (1..8)
+        .contains(&count)
+        .then(|| (eight_digits((word ^ ZEROS) << (64 - 8 * count)), first + count))
 }
 
 /// [`unsigned`] for any number of digits.
+#[inline(never)]
 fn long_unsigned(text: &[u8], first: usize) -> Option<(u64, usize)> {
     let mut at = first;
     let mut value = 0u64;
@@ -107,15 +113,34 @@ fn eight_digits(digits: u64) -> u64 {
 pub(super) fn float(text: &[u8], at: usize) -> Option<(f64, usize)> {
     let negative = text[at] == b'-';
     let first = at + usize::from(negative);
+    // Almost all have fewer than eight digits on each side of the point, of which nothing is to be looked at twice.
+    if let Some((whole, point)) = up_to_seven_digits(text, first)
+        && text[point] == b'.'
+        && (text[first] != b'0' || point == first + 1)
+        && let Some((fraction, end)) = up_to_seven_digits(text, point + 1)
+        && !matches!(text[end], b'e' | b'E')
+    {
+        let places = end - point - 1;
+        // Both are exact, so that the quotient is the nearest `f64` (Clinger 1990).
+        let value = (whole * TENS[places] + fraction) as f64 / POWERS[places];
+        return Some((if negative { -value } else { value }, end));
+    }
+    long_float(text, at)
+}
+
+/// [`float`] for up to 16 digits without an exponent; and on to those of any length.
+#[inline(never)]
+fn long_float(text: &[u8], at: usize) -> Option<(f64, usize)> {
+    let negative = text[at] == b'-';
+    let first = at + usize::from(negative);
     let (whole, point) = unsigned(text, first)?;
     if text[point] == b'.' && (text[first] != b'0' || point == first + 1) {
         let (fraction, end) = unsigned(text, point + 1)?;
         let places = end - point - 1;
-        // At most 16 digits: the product can't overflow, and a zero in front changes nothing.
-        if end - first <= 17 && places < TENS.len() && !matches!(text[end], b'e' | b'E') {
+        // At most 16 digits: the product can't overflow.
+        if end - first <= 17 && !matches!(text[end], b'e' | b'E') {
             let mantissa = whole * TENS[places] + fraction;
             if mantissa <= EXACT_MAX {
-                // Both are exact, so that the quotient is the nearest `f64` (Clinger 1990).
                 let value = mantissa as f64 / POWERS[places];
                 return Some((if negative { -value } else { value }, end));
             }
