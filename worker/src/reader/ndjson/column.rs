@@ -268,14 +268,16 @@ impl Strings {
     #[inline]
     fn push_up_to_stop(&mut self, text: &[u8], mut at: usize) -> usize {
         while let Some(chunk) = scan::chunk(text, at) {
-            let stop = scan::first_stop(chunk);
             // A chunk at a time and then cut: no call to copy a handful of bytes.
+            let length = self.bytes.len();
             self.bytes.extend_from_slice(chunk);
-            at += stop;
+            let stop = scan::first_stop(chunk);
             if stop < CHUNK_BYTES {
-                self.bytes.truncate(self.bytes.len() - CHUNK_BYTES + stop);
-                break;
+                self.bytes.truncate(length + stop);
+                return at + stop;
             }
+            // Not `stop`: the processor need not wait for it to go on.
+            at += CHUNK_BYTES;
         }
         at
     }

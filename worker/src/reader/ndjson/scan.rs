@@ -22,10 +22,11 @@ pub(super) fn string_stop(text: &[u8], from: usize) -> usize {
     let mut at = from;
     while let Some(chunk) = chunk(text, at) {
         let stop = first_stop(chunk);
-        at += stop;
         if stop < CHUNK_BYTES {
-            return at;
+            return at + stop;
         }
+        // Not `stop`: the processor need not wait for it to go on.
+        at += CHUNK_BYTES;
     }
     while at < text.len() && !stops_string(text[at]) {
         at += 1;
