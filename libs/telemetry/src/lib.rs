@@ -1,1 +1,12 @@
-//! To be written.
+//! What every program says about itself: logs, metrics, health, the progress line, and how it is asked to stop.
+//!
+//! Everything here goes to standard error or to the metrics port. Standard output belongs to the data.
+
+pub mod logs;
+pub mod progress;
+pub mod server;
+pub mod shutdown;
+
+pub use progress::Progress;
+pub use server::Health;
+pub use shutdown::Shutdown;
