@@ -5,7 +5,13 @@
 //! read or where documents go.
 
 pub mod checkpoint;
+pub mod contract;
 pub mod item;
+pub mod memory;
+pub mod queue;
+pub mod settle;
 
 pub use checkpoint::Checkpoint;
 pub use item::{ByteRange, Compression, Format, WorkItem};
+pub use queue::{Lease, WorkSink, WorkSource};
+pub use settle::settle;

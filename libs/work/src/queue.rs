@@ -1,0 +1,91 @@
+//! The contract of delivery between the discoverer and the workers.
+//!
+//! - At least once. An item that was offered is leased to somebody until it is completed or dead-lettered. It may be
+//!   leased twice, also at the same time, when a lease ran out; whoever processes it must be able to do so twice.
+//! - No order is promised.
+//! - A lease is the right to process an item until its deadline. The holder extends it while it works; the queue never
+//!   does. A lease that ran out is lost: completing it may still succeed, but the item may be leased again already.
+//! - `Ok` of [`WorkSource::complete`] says that the queue took the completion, not that nobody else holds the item.
+//! - Calls on several entries fail per entry: what failed is named, and everything that isn't named was done.
+//!
+//! [`crate::contract`] holds every queue to this.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use crate::WorkItem;
+
+/// The right to process a work item until a deadline.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    /// What to process.
+    pub item: WorkItem,
+    /// Names this lease towards the queue; another lease of the same item has another receipt.
+    pub receipt: Receipt,
+    /// How often the item was leased, this lease included: 1 for the first time.
+    pub receive_count: u32,
+    /// Until when the lease holds if nobody extends it.
+    pub deadline: Instant,
+}
+
+/// A queue's name for one lease; only its queue can read it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Receipt(pub String);
+
+/// Why a queue did not do what it was asked to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The lease ran out, or was settled before. Somebody else may hold the item.
+    #[error("the lease is lost")]
+    LeaseLost,
+    /// The queue is out of reach or overloaded, for now.
+    #[error("the queue is unavailable: {reason}")]
+    Unavailable {
+        /// What it said.
+        reason: String,
+    },
+    /// The queue refuses us: no such queue, no permission.
+    #[error("the queue refuses: {reason}")]
+    Refused {
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// One entry of a call on several that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// The entry's place in the call.
+    pub index: usize,
+    /// Why it failed.
+    pub error: Error,
+}
+
+/// Where work items are put.
+#[async_trait]
+pub trait WorkSink: Send + Sync {
+    /// Offers items. What comes back was not taken and must be offered again; an error says that none is known to be taken.
+    async fn offer(&self, items: &[WorkItem]) -> Result<Vec<Failed>, Error>;
+}
+
+/// Where work items are leased.
+#[async_trait]
+pub trait WorkSource: Send + Sync {
+    /// Up to `count` leases; waits up to `wait` for the first one. None: there was nothing to lease in that time, which
+    /// does not say that the queue is empty.
+    async fn lease(&self, count: usize, wait: Duration) -> Result<Vec<Lease>, Error>;
+
+    /// Holds the leases for `duration` from now.
+    async fn extend(&self, receipts: &[Receipt], duration: Duration) -> Result<Vec<Failed>, Error>;
+
+    /// Takes the items out of the queue: they are done.
+    async fn complete(&self, receipts: &[Receipt]) -> Result<Vec<Failed>, Error>;
+
+    /// Gives an item back, to be leased again after `delay`.
+    async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<(), Error>;
+
+    /// Takes an item out of the queue and keeps it with `reason` where it can be offered again.
+    async fn dead_letter(&self, receipt: &Receipt, reason: &str) -> Result<(), Error>;
+}

@@ -1,0 +1,100 @@
+//! The wire formats, as goldens: whoever changes one sees it here.
+
+use expect_test::expect;
+use pf_work::{
+    ByteRange, Checkpoint, Compression, Format, WorkItem,
+    checkpoint::Position,
+    item::{ParseError, VERSION},
+};
+use proptest::prelude::*;
+
+fn full() -> WorkItem {
+    WorkItem {
+        v: VERSION,
+        job: "logs/nginx".to_owned(),
+        seq: 41,
+        uri: "s3://logs/2024/a b+c%20é.ndjson".to_owned(),
+        etag: Some("\"9bb5-3\"".to_owned()),
+        size_bytes: 1_000_000,
+        last_modified: Some("2024-02-29T23:59:59.123Z".parse().expect("a time")),
+        format: Format::Ndjson,
+        compression: Compression::None,
+        range: Some(ByteRange {
+            start: 500_000,
+            end: 1_000_000,
+        }),
+        partition: [("region".to_owned(), "eu=west".to_owned())].into(),
+        enqueued_at: "2024-03-01T00:00:00Z".parse().expect("a time"),
+    }
+}
+
+#[test]
+fn a_work_item_is_one_line_of_json() {
+    let json = full().to_json();
+    expect![[r#"{"v":1,"job":"logs/nginx","seq":41,"uri":"s3://logs/2024/a b+c%20é.ndjson","etag":"\"9bb5-3\"","size_bytes":1000000,"last_modified":"2024-02-29T23:59:59.123Z","format":"ndjson","compression":"none","range":{"start":500000,"end":1000000},"partition":{"region":"eu=west"},"enqueued_at":"2024-03-01T00:00:00Z"}"#]]
+    .assert_eq(&json);
+    assert_eq!(WorkItem::from_json(&json).unwrap(), full());
+}
+
+#[test]
+fn unknown_fields_are_ignored_and_absent_ones_have_their_defaults() {
+    let json =
+        r#"{"v":1,"job":"j","seq":0,"uri":"file:///a","size_bytes":0,"enqueued_at":"2024-03-01T00:00:00Z","new":{}}"#;
+    let item = WorkItem::from_json(json).unwrap();
+    assert_eq!(
+        (item.format, item.compression, item.range),
+        (Format::Auto, Compression::Auto, None)
+    );
+    assert_eq!(item.byte_range(), ByteRange { start: 0, end: 0 });
+}
+
+#[test]
+fn another_version_is_refused_for_its_version_even_when_its_fields_are_unknown() {
+    let error = WorkItem::from_json(r#"{"v":2,"address":"elsewhere"}"#).unwrap_err();
+    expect!["work item version 2 is not supported, this build reads version 1"].assert_eq(&error.to_string());
+}
+
+#[test]
+fn a_range_must_lie_within_its_object() {
+    for (start, end) in [(5, 5), (6, 5), (0, 1_000_001)] {
+        let item = WorkItem {
+            range: Some(ByteRange { start, end }),
+            ..full()
+        };
+        assert!(
+            matches!(WorkItem::from_json(&item.to_json()), Err(ParseError::BadRange { .. })),
+            "{start}..{end}"
+        );
+    }
+}
+
+#[test]
+fn a_checkpoint_names_the_object_and_the_place() {
+    let checkpoint = |position| Checkpoint {
+        v: VERSION,
+        job: "j".to_owned(),
+        seq: 3,
+        etag: "\"e\"".to_owned(),
+        position,
+    };
+    let json = |position| serde_json::to_string(&checkpoint(position)).unwrap();
+    expect![[r#"{"v":1,"job":"j","seq":3,"etag":"\"e\"","position":{"kind":"byte","offset":7}}"#]]
+        .assert_eq(&json(Position::Byte { offset: 7 }));
+    expect![[r#"{"v":1,"job":"j","seq":3,"etag":"\"e\"","position":{"kind":"frame","offset":7,"decompressed_offset":70,"skip_bytes":2}}"#]]
+        .assert_eq(&json(Position::Frame { offset: 7, decompressed_offset: 70, skip_bytes: 2 }));
+    expect![[r#"{"v":1,"job":"j","seq":3,"etag":"\"e\"","position":{"kind":"row","row_group":1,"row":9}}"#]]
+        .assert_eq(&json(Position::Row { row_group: 1, row: 9 }));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_parser_panic(text in ".*") {
+        WorkItem::from_json(&text).ok();
+    }
+
+    #[test]
+    fn any_key_survives_the_journey(key in any::<String>(), job in any::<String>(), size_bytes in any::<u64>()) {
+        let item = WorkItem { uri: format!("s3://b/{key}"), job, size_bytes, range: None, ..full() };
+        prop_assert_eq!(WorkItem::from_json(&item.to_json()).unwrap(), item);
+    }
+}
