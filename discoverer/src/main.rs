@@ -1,2 +1,74 @@
-//! To be written.
-fn main() {}
+//! `pf-discoverer`: lists objects and offers each as a work item.
+//!
+//! Arguments are read (`args`), checked (`plan`), the listing runs (`listing`) while items are written (`offer`). Items go
+//! to standard output, everything else to standard error. It reads no object's contents.
+
+mod args;
+mod counts;
+mod listing;
+mod naming;
+mod offer;
+mod plan;
+mod run;
+mod selection;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+use pf_telemetry::{Shutdown, logs};
+
+use crate::{args::Args, plan::Plan, run::Outcome};
+
+/// The exit code of bad usage, as sysexits.h has it.
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Nobody is left to be told when this can't be written.
+            error.print().ok();
+            return if error.use_stderr() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    if let Err(message) = logs::init() {
+        return bad_usage(&message);
+    }
+    let plan = match Plan::new(args) {
+        Ok(plan) => plan,
+        Err(error) => return bad_usage(&format!("{error:#}")),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("cannot start the threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(async {
+        let shutdown = Shutdown::on_signals()?;
+        run::run(plan, &shutdown).await
+    });
+    // The writer may be held by a reader that does not read: the process must end all the same.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(Outcome::Complete) => ExitCode::SUCCESS,
+        Ok(Outcome::Interrupted) => ExitCode::FAILURE,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bad_usage(message: &str) -> ExitCode {
+    writeln!(io::stderr(), "error: {message}\n\nFor more information, try '--help'.").ok();
+    ExitCode::from(USAGE)
+}

@@ -1,0 +1,155 @@
+//! The command line as it was given, before anything in it is checked against anything else.
+//!
+//! What the flags mean together is decided in `plan`; what they promise the user is written here, and nowhere else.
+
+use std::num::NonZeroU64;
+
+use clap::{Parser, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  Offer every gzipped NDJSON object below a prefix to a worker on this machine:
+    pf-discoverer --bucket logs --prefix 2024/ --pattern '**/*.ndjson.gz' | pf-worker
+
+  The same from a folder, only what was written in January:
+    pf-discoverer --uri file:///var/logs/ --modified-after 2024-01-01 --modified-before 2024-02-01
+
+  A server that is not AWS, objects of 10 MB to 1 GiB, at most a thousand of them:
+    pf-discoverer --uri s3://logs/ --s3-endpoint http://localhost:9000 --min-size 10MB --max-size 1GiB \\
+      --max-objects 1000
+
+Exit codes: 0 everything was listed, also if nothing matched; 1 failed or interrupted; 64 bad usage.";
+
+/// Lists objects and offers each as a work item, one line of JSON, on standard output.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "pf-discoverer", version, term_width = 100, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Bucket to list. Either this or --uri must be given.
+    #[arg(
+        long,
+        env = "PF_BUCKET",
+        hide_env_values = true,
+        conflicts_with = "uri",
+        required_unless_present = "uri"
+    )]
+    pub(crate) bucket: Option<String>,
+
+    /// What every key begins with, character by character [default: the whole bucket].
+    #[arg(long, env = "PF_PREFIX", hide_env_values = true, conflicts_with = "uri")]
+    pub(crate) prefix: Option<String>,
+
+    /// Bucket and prefix in one, `s3://bucket/prefix`, or a folder on this machine, `file:///path/`.
+    #[arg(long, env = "PF_URI", hide_env_values = true)]
+    pub(crate) uri: Option<String>,
+
+    /// Address of an S3-compatible server [default: AWS].
+    #[arg(long, value_name = "URL", env = "PF_S3_ENDPOINT", hide_env_values = true)]
+    pub(crate) s3_endpoint: Option<String>,
+
+    /// Region of the bucket [default: from the environment or profile, else us-east-1].
+    #[arg(long, env = "PF_REGION", hide_env_values = true)]
+    pub(crate) region: Option<String>,
+
+    /// Send no credentials, for public buckets [default: requests are signed].
+    #[arg(long, env = "PF_ANONYMOUS", hide_env_values = true)]
+    pub(crate) anonymous: bool,
+
+    /// Glob that the key below the prefix must match whole: `*` and `?` stay within one part of the path, `**` crosses
+    /// `/`, `{a,b}` is either [default: every key].
+    #[arg(long, value_name = "GLOB", env = "PF_PATTERN", hide_env_values = true)]
+    pub(crate) pattern: Option<String>,
+
+    /// Only objects of at least this size as stored: bytes, or with kB, MB, GB, TB, KiB, MiB, GiB, TiB
+    /// [default: no bound].
+    #[arg(long, value_name = "SIZE", env = "PF_MIN_SIZE", hide_env_values = true)]
+    pub(crate) min_size: Option<String>,
+
+    /// Only objects of at most this size as stored [default: no bound].
+    #[arg(long, value_name = "SIZE", env = "PF_MAX_SIZE", hide_env_values = true)]
+    pub(crate) max_size: Option<String>,
+
+    /// Only objects last written at this time or later: RFC 3339, or a date for its midnight in UTC
+    /// [default: no bound].
+    #[arg(long, value_name = "TIME", env = "PF_MODIFIED_AFTER", hide_env_values = true)]
+    pub(crate) modified_after: Option<String>,
+
+    /// Only objects last written before this time; an object of this very time is not taken [default: no bound].
+    #[arg(long, value_name = "TIME", env = "PF_MODIFIED_BEFORE", hide_env_values = true)]
+    pub(crate) modified_before: Option<String>,
+
+    /// How records are laid out. `auto` goes by the name (.ndjson .jsonl .json .log, .parquet .pq), and leaves other
+    /// names to the worker, which looks at the first bytes.
+    #[arg(long, value_enum, default_value_t = FormatArg::Auto, env = "PF_FORMAT", hide_env_values = true)]
+    pub(crate) format: FormatArg,
+
+    /// How objects are compressed. `auto` goes by the end of the name (.gz .gzip, .zst .zstd), and leaves other names
+    /// to the worker, which looks at the first bytes.
+    #[arg(long, value_enum, default_value_t = CompressionArg::Auto, env = "PF_COMPRESSION", hide_env_values = true)]
+    pub(crate) compression: CompressionArg,
+
+    /// Stop when this many objects were offered [default: no bound].
+    #[arg(long, value_name = "COUNT", env = "PF_MAX_OBJECTS", hide_env_values = true)]
+    pub(crate) max_objects: Option<NonZeroU64>,
+
+    /// Name of the job that the items belong to [default: the last part of the prefix, else `local`].
+    #[arg(long, value_name = "NAME", env = "PF_JOB", hide_env_values = true)]
+    pub(crate) job: Option<String>,
+
+    /// Where items go.
+    #[arg(long, value_enum, default_value_t = Destination::Stdout, env = "PF_DESTINATION", hide_env_values = true)]
+    pub(crate) destination: Destination,
+}
+
+/// Values of `--format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatArg {
+    Auto,
+    Ndjson,
+    Parquet,
+}
+
+/// Values of `--compression`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompressionArg {
+    Auto,
+    None,
+    Gzip,
+    Zstd,
+}
+
+/// Values of `--destination`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Destination {
+    Stdout,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use expect_test::expect_file;
+
+    use super::*;
+
+    #[test]
+    fn help_is_as_the_golden_file_says() {
+        let help = Args::command().render_long_help().to_string();
+        expect_file!["../tests/help.txt"].assert_eq(&help);
+    }
+
+    #[test]
+    fn every_flag_has_an_environment_variable() {
+        for argument in Args::command()
+            .get_arguments()
+            .filter(|argument| argument.get_id() != "help")
+        {
+            let long = argument
+                .get_long()
+                .expect("only long flags")
+                .replace('-', "_")
+                .to_uppercase();
+            if long != "VERSION" {
+                assert_eq!(argument.get_env().unwrap().to_str().unwrap(), format!("PF_{long}"));
+            }
+        }
+    }
+}

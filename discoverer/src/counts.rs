@@ -1,0 +1,54 @@
+//! What a run did, counted by its tasks while they work and told once at the end.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::selection::Skip;
+
+/// Counters that tasks share. Each stands for itself, so that no order between them is needed.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    /// Prefixes whose keys were listed.
+    pub(crate) prefixes: AtomicU64,
+    /// Pages asked for, without the repeats of failed requests.
+    pub(crate) requests: AtomicU64,
+    /// Keys that the listings showed.
+    pub(crate) keys: AtomicU64,
+    /// Objects that all conditions let pass.
+    pub(crate) matched: AtomicU64,
+    folder_markers: AtomicU64,
+    by_pattern: AtomicU64,
+    by_size: AtomicU64,
+    by_time: AtomicU64,
+}
+
+impl Counts {
+    /// Counts one object that was not taken.
+    pub(crate) fn skip(&self, skip: Skip) {
+        self.skipped(skip).fetch_add(1, Relaxed);
+    }
+
+    fn skipped(&self, skip: Skip) -> &AtomicU64 {
+        match skip {
+            Skip::FolderMarker => &self.folder_markers,
+            Skip::Pattern => &self.by_pattern,
+            Skip::Size => &self.by_size,
+            Skip::Time => &self.by_time,
+        }
+    }
+
+    /// What kept objects out, for a person; empty when nothing did.
+    pub(crate) fn skips(&self) -> String {
+        let told: Vec<String> = [
+            (Skip::FolderMarker, "are folder markers"),
+            (Skip::Pattern, "don't match --pattern"),
+            (Skip::Size, "are outside --min-size and --max-size"),
+            (Skip::Time, "are outside --modified-after and --modified-before"),
+        ]
+        .into_iter()
+        .map(|(skip, why)| (self.skipped(skip).load(Relaxed), why))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, why)| format!("{count} {why}"))
+        .collect();
+        told.join(", ")
+    }
+}

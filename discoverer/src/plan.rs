@@ -1,0 +1,273 @@
+//! What is to be done, checked: from here on nothing about the flags can be wrong.
+//!
+//! Pure: nothing is listed or opened here, so that bad usage is told before anything is touched.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use jiff::{Timestamp, civil, tz::TimeZone};
+use pf_storage::{ObjectUri, Options};
+use pf_work::{Compression, Format};
+
+use crate::{
+    args::{Args, CompressionArg, Destination, FormatArg},
+    naming::Naming,
+    selection::Selection,
+};
+
+/// Everything that a run needs to know.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// How to reach the objects.
+    pub(crate) storage: Options,
+    /// What every key begins with.
+    pub(crate) root: ObjectUri,
+    /// Which of the listed objects are taken.
+    pub(crate) selection: Selection,
+    /// What their names tell about their contents.
+    pub(crate) naming: Naming,
+    /// At most so many objects.
+    pub(crate) objects_max: Option<u64>,
+    /// The job that items belong to.
+    pub(crate) job: String,
+    /// Where items go.
+    pub(crate) destination: Destination,
+}
+
+impl Plan {
+    /// Checks the arguments. Errors are bad usage, and say which flag it is.
+    pub(crate) fn new(args: Args) -> Result<Self> {
+        let root = root(args.uri, args.bucket, args.prefix)?;
+        let naming = naming(args.format, args.compression)?;
+        let selection = Selection::new(
+            root.key(),
+            args.pattern.as_deref(),
+            bounds("size", args.min_size, args.max_size, bytes)?,
+            bounds("modified", args.modified_after, args.modified_before, time)?,
+        )?;
+        if let Some(endpoint) = &args.s3_endpoint {
+            ensure!(
+                endpoint.starts_with("http://") || endpoint.starts_with("https://"),
+                "--s3-endpoint `{endpoint}` must begin with http:// or https://"
+            );
+        }
+        let job = match args.job {
+            Some(job) if job.is_empty() => bail!("--job must not be empty"),
+            Some(job) => job,
+            None => job_of(&root),
+        };
+        Ok(Self {
+            storage: Options {
+                endpoint: args.s3_endpoint,
+                region: args.region,
+                anonymous: args.anonymous,
+                ..Options::default()
+            },
+            root,
+            selection,
+            naming,
+            objects_max: args.max_objects.map(std::num::NonZero::get),
+            job,
+            destination: args.destination,
+        })
+    }
+}
+
+fn root(uri: Option<String>, bucket: Option<String>, prefix: Option<String>) -> Result<ObjectUri> {
+    match (uri, bucket) {
+        (Some(uri), _) => uri.parse().context("--uri"),
+        (None, Some(bucket)) => {
+            ensure!(
+                !bucket.is_empty() && !bucket.contains(['/', ':']),
+                "--bucket `{bucket}` must be a bucket's name alone; an address is given with --uri"
+            );
+            let key = prefix.unwrap_or_default();
+            Ok(ObjectUri::S3 { bucket, key })
+        }
+        (None, None) => bail!("either --bucket or --uri must be given"),
+    }
+}
+
+fn naming(format: FormatArg, compression: CompressionArg) -> Result<Naming> {
+    let format = match format {
+        FormatArg::Auto => Format::Auto,
+        FormatArg::Ndjson => Format::Ndjson,
+        FormatArg::Parquet => Format::Parquet,
+    };
+    let compression = match compression {
+        CompressionArg::Auto => Compression::Auto,
+        CompressionArg::None => Compression::None,
+        CompressionArg::Gzip => Compression::Gzip,
+        CompressionArg::Zstd => Compression::Zstd,
+    };
+    ensure!(
+        format != Format::Parquet || matches!(compression, Compression::Auto | Compression::None),
+        "--format parquet takes no --compression but none: Parquet compresses inside"
+    );
+    Ok(Naming { format, compression })
+}
+
+/// The job's name where none was given.
+fn job_of(root: &ObjectUri) -> String {
+    let last = root.key().rsplit('/').find(|part| !part.is_empty());
+    last.unwrap_or("local").to_owned()
+}
+
+type Bounds<T> = (Option<T>, Option<T>);
+
+/// Reads a lower and an upper bound that must not contradict each other.
+fn bounds<T: PartialOrd>(
+    what: &str,
+    low: Option<String>,
+    high: Option<String>,
+    read: impl Fn(&str) -> Result<T>,
+) -> Result<Bounds<T>> {
+    let (low_flag, high_flag) = match what {
+        "size" => ("--min-size", "--max-size"),
+        _ => ("--modified-after", "--modified-before"),
+    };
+    let low_value = low.as_deref().map(&read).transpose().context(low_flag)?;
+    let high_value = high.as_deref().map(&read).transpose().context(high_flag)?;
+    if let (Some(low_value), Some(high_value)) = (&low_value, &high_value) {
+        ensure!(
+            low_value <= high_value,
+            "{low_flag} {} lies above {high_flag} {}: nothing could match",
+            low.unwrap_or_default(),
+            high.unwrap_or_default()
+        );
+    }
+    Ok((low_value, high_value))
+}
+
+/// Units of sizes in bytes, in lower case.
+const UNITS: [(&str, u64); 12] = [
+    ("", 1),
+    ("b", 1),
+    ("kb", 1000),
+    ("mb", 1000 * 1000),
+    ("gb", 1000 * 1000 * 1000),
+    ("tb", 1000 * 1000 * 1000 * 1000),
+    ("kib", 1 << 10),
+    ("mib", 1 << 20),
+    ("gib", 1 << 30),
+    ("tib", 1 << 40),
+    ("pb", 1000 * 1000 * 1000 * 1000 * 1000),
+    ("pib", 1 << 50),
+];
+
+/// Reads a size as people write it: `512`, `10MB`, `1.5 GiB`; units in any case.
+pub(crate) fn bytes(text: &str) -> Result<u64> {
+    let bad = || format!("`{text}` is no size: write bytes, or a number with kB, MB, GB, TB, KiB, MiB, GiB or TiB");
+    let text = text.trim();
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = unit.trim().to_ascii_lowercase();
+    let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit).with_context(bad)?;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    ensure!(
+        !whole.is_empty() && fraction.len() <= 9 && !number.ends_with('.'),
+        bad()
+    );
+    let whole = whole.parse::<u64>().ok().and_then(|whole| whole.checked_mul(*factor));
+    let part = if fraction.is_empty() {
+        0
+    } else {
+        // At most nine digits times 2^50 fits 128 bits with room to spare.
+        let value = fraction.parse::<u64>().with_context(bad)?;
+        (u128::from(value) * u128::from(*factor) / 10_u128.pow(fraction.len() as u32)) as u64
+    };
+    whole.and_then(|whole| whole.checked_add(part)).with_context(bad)
+}
+
+/// Reads a point in time: RFC 3339, or a date for its midnight in UTC.
+fn time(text: &str) -> Result<Timestamp> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    let bad = || format!("`{text}` is no time: write 2024-01-31 or 2024-01-31T05:00:00Z");
+    ensure!(!text.contains(['T', 't', ' ', ':']), bad());
+    let date: civil::Date = text.parse().ok().with_context(bad)?;
+    let midnight = date.to_zoned(TimeZone::UTC).ok().with_context(bad)?;
+    Ok(midnight.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn plan(flags: &[&str]) -> Result<Plan> {
+        let flags = ["pf-discoverer"].iter().chain(flags);
+        Plan::new(Args::try_parse_from(flags).unwrap())
+    }
+
+    fn complaint(flags: &[&str]) -> String {
+        format!("{:#}", plan(flags).unwrap_err())
+    }
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, expected) in [
+            ("0", 0),
+            ("512", 512),
+            ("10MB", 10_000_000),
+            ("1GiB", 1 << 30),
+            ("1.5 KiB", 1536),
+            ("2kb", 2000),
+            ("0.5TB", 500_000_000_000),
+        ] {
+            assert_eq!(bytes(text).unwrap(), expected, "{text}");
+        }
+        for text in ["", "MB", "10 parsecs", "-1", "1.", ".5", "1..2", "99999999999TB", "1e3"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_rfc_3339_or_dates() {
+        assert_eq!(time("2024-02-29").unwrap().to_string(), "2024-02-29T00:00:00Z");
+        assert_eq!(
+            time("2024-01-01T05:00:00+02:00").unwrap().to_string(),
+            "2024-01-01T03:00:00Z"
+        );
+        for text in ["", "yesterday", "2023-02-29", "2024-01-01T05:00:00", "2024-13-01"] {
+            assert!(time(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_usage_is_told_with_its_flag() {
+        assert!(complaint(&["--uri", "http://x/"]).contains("must begin with s3://"));
+        assert!(complaint(&["--bucket", "s3://x"]).contains("--uri"));
+        assert!(complaint(&["--bucket", "b", "--min-size", "x"]).contains("--min-size"));
+        assert!(complaint(&["--bucket", "b", "--min-size", "2", "--max-size", "1"]).contains("nothing could match"));
+        assert!(complaint(&["--bucket", "b", "--modified-after", "x"]).contains("--modified-after"));
+        assert!(complaint(&["--bucket", "b", "--pattern", "a{b"]).contains("--pattern"));
+        assert!(complaint(&["--bucket", "b", "--s3-endpoint", "localhost"]).contains("http://"));
+        assert!(complaint(&["--bucket", "b", "--format", "parquet", "--compression", "gzip"]).contains("inside"));
+    }
+
+    #[test]
+    fn the_job_is_named_after_the_prefix() {
+        let job = |flags: &[&str]| plan(flags).unwrap().job;
+        assert_eq!(job(&["--bucket", "b"]), "local");
+        assert_eq!(job(&["--bucket", "b", "--prefix", "logs/2024/"]), "2024");
+        assert_eq!(job(&["--uri", "file:///var/logs/", "--job", "ns/mine"]), "ns/mine");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parsers_panic(text in any::<String>()) {
+            bytes(&text).ok();
+            time(&text).ok();
+        }
+
+        #[test]
+        fn whole_sizes_keep_their_number(number in 0_u64..1 << 40) {
+            prop_assert_eq!(bytes(&number.to_string()).unwrap(), number);
+            prop_assert_eq!(bytes(&format!("{number}KiB")).unwrap(), number << 10);
+        }
+    }
+}

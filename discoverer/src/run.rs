@@ -1,0 +1,105 @@
+//! One run: the listing on one side, the writer on the other, a bounded channel between them.
+
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use anyhow::{Context as _, Result};
+use pf_storage::Storage;
+use pf_telemetry::Shutdown;
+use tokio::sync::mpsc;
+
+use crate::{
+    args::Destination,
+    counts::Counts,
+    listing,
+    offer::{self, Offered, Terms},
+    plan::Plan,
+};
+
+/// How a run without errors ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// As planned, or because nobody reads any more.
+    Complete,
+    /// Somebody asked to stop: not everything was listed.
+    Interrupted,
+}
+
+/// Lists and offers everything that the plan selects.
+pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
+    let Plan {
+        storage,
+        root,
+        selection,
+        naming,
+        objects_max,
+        job,
+        destination: Destination::Stdout,
+    } = plan;
+    let storage = Storage::new(storage);
+    let counts = Arc::new(Counts::default());
+    let (sender, receiver) = mpsc::channel(listing::PAGES_WAITING_MAX);
+    let terms = Terms {
+        job,
+        naming,
+        objects_max,
+    };
+    let writer = tokio::task::spawn_blocking(move || offer::offer(receiver, &terms, io::stdout()));
+
+    let listed = tokio::select! {
+        listed = listing::list(&storage, root.clone(), &selection, &counts, &sender) => Some(listed),
+        () = sender.closed() => Some(Ok(())),
+        () = shutdown.draining() => None,
+    };
+    // The writer ends when nobody can send any more.
+    drop(sender);
+    let offered = tokio::select! {
+        offered = writer => offered.context("the writer panicked")?.context("cannot write to standard output")?,
+        () = shutdown.aborted() => return Ok(Outcome::Interrupted),
+    };
+    tell(&counts, offered);
+    let Some(listed) = listed else {
+        tracing::warn!("interrupted: the items offered are not all that match");
+        return Ok(Outcome::Interrupted);
+    };
+    listed?;
+    if counts.matched.load(Relaxed) == 0 {
+        warn_of_nothing(&counts, &root.to_string());
+    }
+    Ok(Outcome::Complete)
+}
+
+fn tell(counts: &Counts, offered: Offered) {
+    let Offered {
+        items,
+        objects,
+        bytes,
+        reader_left,
+    } = offered;
+    let skips = counts.skips();
+    tracing::info!(
+        prefixes = counts.prefixes.load(Relaxed),
+        requests = counts.requests.load(Relaxed),
+        keys = counts.keys.load(Relaxed),
+        matched = counts.matched.load(Relaxed),
+        skipped = if skips.is_empty() { "none" } else { &skips },
+        objects,
+        items,
+        bytes,
+        "{}",
+        if reader_left {
+            "the reader of the items left before the end"
+        } else {
+            "listed"
+        }
+    );
+}
+
+fn warn_of_nothing(counts: &Counts, root: &str) {
+    match counts.keys.load(Relaxed) {
+        0 => tracing::warn!("nothing to offer: no key begins with {root}"),
+        keys => tracing::warn!("nothing to offer: of {keys} keys {}", counts.skips()),
+    }
+}

@@ -1,0 +1,8 @@
+//! The program from outside: what it writes, says and returns, on a folder and on a real S3 server.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
+mod it {
+    mod flat;
+    mod program;
+}

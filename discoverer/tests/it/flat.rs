@@ -1,0 +1,166 @@
+//! One prefix, listed flat.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::Stdio,
+};
+
+use pf_e2e::S3;
+
+use super::program::{command, run, run_on_s3};
+
+fn folder_with(files: &[(&str, usize)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (key, size) in files {
+        let path = folder.path().join(key);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, vec![b'x'; *size]).unwrap();
+    }
+    folder
+}
+
+fn uri_of(folder: &Path) -> String {
+    format!("file://{}/", folder.display())
+}
+
+#[test]
+fn a_folder_is_offered_item_by_item() {
+    let folder = folder_with(&[("b/c d.ndjson.gz", 5), ("a.parquet", 7), ("empty", 0)]);
+    let root = uri_of(folder.path());
+    let run = run(&["--uri", &root, "--job", "ns/job"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(run.keys_below(&root), ["a.parquet", "b/c d.ndjson.gz", "empty"]);
+    let item = &run.items[1];
+    assert_eq!(item["job"], "ns/job");
+    assert_eq!(item["size_bytes"], 5);
+    assert_eq!(item["format"], "ndjson");
+    assert_eq!(item["compression"], "gzip");
+    assert!(item["etag"].is_string() && item["last_modified"].is_string());
+    assert_eq!(run.items[2]["format"], "auto");
+    assert!(
+        run.stderr.contains("items=3") && run.stderr.contains("bytes=12"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_bucket_is_listed_over_many_pages() {
+    let s3 = S3::shared();
+    let bucket = s3.make_bucket("flat");
+    let folder = s3.folder(&bucket).join("logs");
+    fs::create_dir(&folder).unwrap();
+    for number in 0..2500 {
+        fs::write(folder.join(format!("{number:05}.json")), "{}\n").unwrap();
+    }
+    s3.put(&bucket, "logs/z ü+%/x=1.pq", b"PAR1");
+    s3.put(&bucket, "other", b"x");
+    let run = run_on_s3(&["--bucket", &bucket, "--prefix", "logs/"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let mut expected: Vec<String> = (0..2500).map(|number| format!("{number:05}.json")).collect();
+    expected.push("z ü+%/x=1.pq".to_owned());
+    assert_eq!(run.keys_below(&format!("s3://{bucket}/logs/")), expected);
+    assert!(run.items[2500]["etag"].is_string());
+    assert!(run.stderr.contains("requests=3"), "{}", run.stderr);
+}
+
+#[test]
+fn conditions_on_name_and_size_are_all_held() {
+    let folder = folder_with(&[
+        ("a.json", 10),
+        ("b.json", 1000),
+        ("c.json", 1001),
+        ("d.log", 500),
+        ("x/e.json", 500),
+    ]);
+    let root = uri_of(folder.path());
+    let flags = [
+        "--uri",
+        &root,
+        "--pattern",
+        "**/*.json",
+        "--min-size",
+        "11",
+        "--max-size",
+        "1kB",
+    ];
+    assert_eq!(run(&flags).keys_below(&root), ["b.json", "x/e.json"]);
+}
+
+#[test]
+fn nothing_that_matches_is_no_failure_but_told_with_its_reasons() {
+    let folder = folder_with(&[("a.json", 10), ("b.log", 10)]);
+    let root = uri_of(folder.path());
+    let flags = ["--uri", &root, "--pattern", "*.json", "--modified-before", "1999-01-01"];
+    let run = run(&flags);
+    assert_eq!(run.code, 0);
+    assert!(run.items.is_empty());
+    assert!(
+        run.stderr
+            .contains("of 2 keys 1 don't match --pattern, 1 are outside --modified-after"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn no_more_objects_are_offered_than_asked_for() {
+    let folder = folder_with(&[("a", 1), ("b", 1), ("c", 1)]);
+    let root = uri_of(folder.path());
+    let run = run(&["--uri", &root, "--max-objects", "2"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(run.keys_below(&root), ["a", "b"]);
+}
+
+#[test]
+fn bad_usage_ends_with_64_before_anything_is_listed() {
+    for flags in [
+        &["--no-such-flag"][..],
+        &[],
+        &["--bucket", "b", "--uri", "s3://b/"],
+        &["--uri", "ftp://b/"],
+        &["--bucket", "b", "--min-size", "large"],
+        &["--bucket", "b", "--max-objects", "0"],
+    ] {
+        let run = run(flags);
+        assert_eq!(run.code, 64, "{flags:?}: {}", run.stderr);
+        assert!(run.items.is_empty());
+    }
+}
+
+#[test]
+fn a_missing_folder_or_bucket_is_a_failure() {
+    let gone = run(&["--uri", "file:///no/such/folder/"]);
+    assert_eq!(gone.code, 1);
+    assert!(gone.stderr.contains("there is no bucket or folder"), "{}", gone.stderr);
+    let gone = run_on_s3(&["--bucket", "no-such-bucket"]);
+    assert_eq!(gone.code, 1);
+    assert!(gone.stderr.contains("there is no bucket or folder"), "{}", gone.stderr);
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_run_quietly() {
+    let folder = folder_with(&[]);
+    for number in 0..5000 {
+        fs::write(folder.path().join(format!("{number}")), "").unwrap();
+    }
+    let mut child = command(&["--uri", &uri_of(folder.path())])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::with_capacity(16, child.stdout.take().unwrap())
+        .read_line(&mut first)
+        .unwrap();
+    assert!(first.contains("\"seq\":0"), "{first}");
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(
+        !stderr.contains("panicked") && stderr.contains("reader of the items left"),
+        "{stderr}"
+    );
+}
