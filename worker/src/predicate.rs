@@ -1,11 +1,18 @@
 //! Row predicates and field paths, as `--filter` and `--columns` take them: text in, checked values out.
 //!
 //! Grammar: `path op literal` joined by `and`. `op` is one of `=` `!=` `<` `<=` `>` `>=`. A literal is a JSON number,
-//! `true`, `false`, `null`, text in single or double quotes, or a bare word. A path is a key, or keys joined by dots.
+//! `true`, `false`, `null`, text in single or double quotes, or a bare word, which ends at white space. A path is a key, or
+//! keys joined by dots; a key in double quotes may have any characters in it. A quote within quotes is doubled.
 //!
 //! Meaning, the same for NDJSON and Parquet: a missing field and a null match nothing but `= null`; present values match
 //! `!= null`. A number compares with numbers by value. Quoted text compares with strings by code point. A bare word or an
 //! unquoted number compares with a string as the text it was written as. Values of any other type match only `!=`.
+
+mod parse;
+
+use std::fmt;
+
+pub use self::parse::ParseError;
 
 /// A conjunction of comparisons.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,4 +64,56 @@ pub enum Literal {
     Number(String),
     /// A bare word, or text in quotes.
     Text(String),
+}
+
+impl fmt::Display for Predicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, term) in self.terms.iter().enumerate() {
+            if index > 0 {
+                f.write_str(" and ")?;
+            }
+            write!(f, "{} {} {}", term.path, term.operator, term.literal)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, key) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str(".")?;
+            }
+            if !key.is_empty() && key.chars().all(parse::may_be_unquoted) {
+                f.write_str(key)?;
+            } else {
+                write!(f, "\"{}\"", key.replace('"', "\"\""))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Equal => "=",
+            Self::NotEqual => "!=",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+        })
+    }
+}
+
+impl fmt::Display for Literal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Number(number) => f.write_str(number),
+            Self::Text(text) => write!(f, "'{}'", text.replace('\'', "''")),
+        }
+    }
 }
