@@ -14,6 +14,10 @@ Examples:
   The same from a folder, only what was written in January:
     pf-discoverer --uri file:///var/logs/ --modified-after 2024-01-01 --modified-before 2024-02-01
 
+  Two regions in January, without listing anything else:
+    pf-discoverer --uri s3://logs/ --partitioning 'region=${region}/date=${_time:%Y-%m-%d}/' \\
+      --filter region=eu,us --filter _time=2024-01-01..2024-01-31
+
   A server that is not AWS, objects of 10 MB to 1 GiB, at most a thousand of them:
     pf-discoverer --uri s3://logs/ --s3-endpoint http://localhost:9000 --min-size 10MB --max-size 1GiB \\
       --max-objects 1000
@@ -58,6 +62,34 @@ pub(crate) struct Args {
     /// `/`, `{a,b}` is either [default: every key].
     #[arg(long, value_name = "GLOB", env = "PF_PATTERN", hide_env_values = true)]
     pub(crate) pattern: Option<String>,
+
+    /// How keys are built below the prefix: text as it stands, `${name}` for a part without a slash, and
+    /// `${_time:FORMAT}` with %Y %y %m %d %j %H %M, as in 'YEAR=${_time:%Y}/region=${region}/'. What a filter names is
+    /// listed directly, anything else is discovered folder by folder [default: everything below the prefix].
+    #[arg(long, value_name = "EXPRESSION", env = "PF_PARTITIONING", hide_env_values = true)]
+    pub(crate) partitioning: Option<String>,
+
+    /// What placeholders of --partitioning may be, `region=eu,us` or `_time=2024-01-01..2024-01-31`: values are
+    /// alternatives, a time is the whole of what is written, both ends of a range included, and either may be open.
+    /// Repeatable: all filters must hold. Several in one are separated by `;` [default: no filter].
+    #[arg(
+        long,
+        value_name = "NAME=VALUES",
+        env = "PF_FILTER",
+        hide_env_values = true,
+        value_delimiter = ';'
+    )]
+    pub(crate) filter: Vec<String>,
+
+    /// Time zone of the times in --partitioning and of times in --filter that name none, as Europe/Paris
+    /// [default: UTC].
+    #[arg(long, value_name = "ZONE", env = "PF_TIMEZONE", hide_env_values = true)]
+    pub(crate) timezone: Option<String>,
+
+    /// With --partitioning, list this many prefixes at the same time.
+    #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256),
+          env = "PF_PARALLEL_PREFIXES", hide_env_values = true)]
+    pub(crate) parallel_prefixes: u16,
 
     /// Only objects of at least this size as stored: bytes, or with kB, MB, GB, TB, KiB, MiB, GiB, TiB
     /// [default: no bound].

@@ -19,6 +19,9 @@ pub(crate) struct Counts {
     by_pattern: AtomicU64,
     by_size: AtomicU64,
     by_time: AtomicU64,
+    by_partitioning: AtomicU64,
+    folders_kept_out: AtomicU64,
+    folders_unread: AtomicU64,
 }
 
 impl Counts {
@@ -27,12 +30,28 @@ impl Counts {
         self.skipped(skip).fetch_add(1, Relaxed);
     }
 
+    /// Counts one discovered folder that is not gone into: kept out by filters, or not read by the expression.
+    pub(crate) fn skip_folder(&self, kept_out: bool) {
+        let count = if kept_out {
+            &self.folders_kept_out
+        } else {
+            &self.folders_unread
+        };
+        count.fetch_add(1, Relaxed);
+    }
+
+    /// Discovered folders, first those that filters kept out, then those that don't fit the expression.
+    pub(crate) fn folders(&self) -> (u64, u64) {
+        (self.folders_kept_out.load(Relaxed), self.folders_unread.load(Relaxed))
+    }
+
     fn skipped(&self, skip: Skip) -> &AtomicU64 {
         match skip {
             Skip::FolderMarker => &self.folder_markers,
             Skip::Pattern => &self.by_pattern,
             Skip::Size => &self.by_size,
             Skip::Time => &self.by_time,
+            Skip::Partitioning => &self.by_partitioning,
         }
     }
 
@@ -43,6 +62,7 @@ impl Counts {
             (Skip::Pattern, "don't match --pattern"),
             (Skip::Size, "are outside --min-size and --max-size"),
             (Skip::Time, "are outside --modified-after and --modified-before"),
+            (Skip::Partitioning, "don't fit --partitioning and --filter"),
         ]
         .into_iter()
         .map(|(skip, why)| (self.skipped(skip).load(Relaxed), why))

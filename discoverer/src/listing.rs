@@ -4,10 +4,16 @@
 
 use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
 
-use pf_storage::{Error, ListRequest, ObjectMeta, ObjectUri, Storage};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use pf_storage::{Error, ListPage, ListRequest, ObjectMeta, ObjectUri, Storage};
 use tokio::sync::mpsc;
 
-use crate::{counts::Counts, selection::Selection};
+use crate::{
+    counts::Counts,
+    partitioning::{Node, Partitioning},
+    selection::{Selection, Skip},
+    walk,
+};
 
 /// The most that S3 gives in a page.
 pub(crate) const PAGE_KEYS_MAX: u16 = 1000;
@@ -24,45 +30,100 @@ pub(crate) struct Found {
     pub(crate) partition: BTreeMap<String, String>,
 }
 
-/// Lists one prefix to its end, or until the receiver of the pages is gone.
-pub(crate) async fn list(
+/// A listing of everything below a prefix that is taken.
+#[derive(Debug)]
+pub(crate) struct Listing<'a> {
+    /// Where objects are.
+    pub(crate) storage: &'a Storage,
+    /// What every key begins with.
+    pub(crate) root: &'a ObjectUri,
+    /// How keys are built below it.
+    pub(crate) partitioning: Option<&'a Partitioning>,
+    /// Which objects are taken.
+    pub(crate) selection: &'a Selection,
+    /// At most so many prefixes are listed at the same time.
+    pub(crate) parallel_max: usize,
+    /// What is done is counted here.
+    pub(crate) counts: &'a Counts,
+}
+
+impl Listing<'_> {
+    /// Lists to the end, or until the receiver of the pages is gone.
+    pub(crate) async fn run(&self, pages: &mpsc::Sender<Vec<Found>>) -> Result<(), Error> {
+        let Some(partitioning) = self.partitioning else {
+            return self.prefix(None, pages).await;
+        };
+        let (sender, receiver) = mpsc::channel(self.parallel_max);
+        let walk = walk::walk(self.storage, self.root, partitioning, self.counts, sender);
+        let leaves = stream::unfold(receiver, async |mut receiver| {
+            let leaf = receiver.recv().await?;
+            Some((leaf, receiver))
+        });
+        let lists = leaves.map(Ok).try_for_each_concurrent(self.parallel_max, async |leaf| {
+            self.prefix(Some((partitioning, &leaf)), pages).await
+        });
+        futures::try_join!(walk, lists)?;
+        Ok(())
+    }
+
+    /// Lists one prefix.
+    async fn prefix(
+        &self,
+        leaf: Option<(&Partitioning, &Node)>,
+        pages: &mpsc::Sender<Vec<Found>>,
+    ) -> Result<(), Error> {
+        self.counts.prefixes.fetch_add(1, Relaxed);
+        let below = leaf.map_or("", |(_, node)| &node.prefix);
+        let mut request = ListRequest {
+            prefix: self.root.with_key(format!("{}{below}", self.root.key())),
+            start_after: None,
+            by_folder: false,
+            continuation: None,
+            page_size: PAGE_KEYS_MAX,
+        };
+        loop {
+            let page = page(self.storage, &request, leaf.is_some(), self.counts).await?;
+            self.counts.keys.fetch_add(page.objects.len() as u64, Relaxed);
+            let take = |object| self.take(object, leaf).map_err(|skip| self.counts.skip(skip)).ok();
+            let found: Vec<Found> = page.objects.into_iter().filter_map(take).collect();
+            self.counts.matched.fetch_add(found.len() as u64, Relaxed);
+            if !found.is_empty() && pages.send(found).await.is_err() {
+                return Ok(());
+            }
+            match page.next {
+                Some(next) => request.continuation = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn take(&self, object: ObjectMeta, leaf: Option<(&Partitioning, &Node)>) -> Result<Found, Skip> {
+        self.selection.check(&object)?;
+        let mut partition = BTreeMap::new();
+        if let Some((partitioning, node)) = leaf {
+            let below = object.uri.key().get(self.root.key().len()..).unwrap_or_default();
+            let reading = partitioning.read(below).ok_or(Skip::Partitioning)?;
+            if !reading.belongs_to(&node.cuts) {
+                return Err(Skip::Partitioning);
+            }
+            partition = partitioning.partition(reading);
+        }
+        Ok(Found { object, partition })
+    }
+}
+
+/// One page. Of many partitions, one may well be missing: on S3 that is an empty page, and so it is here for files.
+pub(crate) async fn page(
     storage: &Storage,
-    prefix: ObjectUri,
-    selection: &Selection,
+    request: &ListRequest,
+    may_be_missing: bool,
     counts: &Counts,
-    pages: &mpsc::Sender<Vec<Found>>,
-) -> Result<(), Error> {
-    counts.prefixes.fetch_add(1, Relaxed);
-    let mut request = ListRequest {
-        prefix,
-        start_after: None,
-        by_folder: false,
-        continuation: None,
-        page_size: PAGE_KEYS_MAX,
-    };
-    loop {
-        counts.requests.fetch_add(1, Relaxed);
-        let page = storage.list(&request).await?;
-        counts.keys.fetch_add(page.objects.len() as u64, Relaxed);
-        let found: Vec<Found> = page
-            .objects
-            .into_iter()
-            .filter(|object| {
-                let checked = selection.check(object);
-                checked.map_err(|skip| counts.skip(skip)).is_ok()
-            })
-            .map(|object| Found {
-                object,
-                partition: BTreeMap::new(),
-            })
-            .collect();
-        counts.matched.fetch_add(found.len() as u64, Relaxed);
-        if !found.is_empty() && pages.send(found).await.is_err() {
-            return Ok(());
+) -> Result<ListPage, Error> {
+    counts.requests.fetch_add(1, Relaxed);
+    match storage.list(request).await {
+        Err(Error::NoSuchBucket { .. }) if may_be_missing && matches!(request.prefix, ObjectUri::File { .. }) => {
+            Ok(ListPage::default())
         }
-        match page.next {
-            Some(next) => request.continuation = Some(next),
-            None => return Ok(()),
-        }
+        answer => answer,
     }
 }

@@ -5,12 +5,15 @@
 
 mod args;
 mod counts;
+mod filter;
 mod listing;
 mod naming;
 mod offer;
+mod partitioning;
 mod plan;
 mod run;
 mod selection;
+mod walk;
 
 use std::{
     io::{self, Write as _},

@@ -9,7 +9,9 @@ use pf_work::{Compression, Format};
 
 use crate::{
     args::{Args, CompressionArg, Destination, FormatArg},
+    filter::Filters,
     naming::Naming,
+    partitioning::Partitioning,
     selection::Selection,
 };
 
@@ -20,6 +22,10 @@ pub(crate) struct Plan {
     pub(crate) storage: Options,
     /// What every key begins with.
     pub(crate) root: ObjectUri,
+    /// How keys are built below it.
+    pub(crate) partitioning: Option<Partitioning>,
+    /// At most so many prefixes are listed at the same time.
+    pub(crate) parallel_max: usize,
     /// Which of the listed objects are taken.
     pub(crate) selection: Selection,
     /// What their names tell about their contents.
@@ -36,6 +42,7 @@ impl Plan {
     /// Checks the arguments. Errors are bad usage, and say which flag it is.
     pub(crate) fn new(args: Args) -> Result<Self> {
         let root = root(args.uri, args.bucket, args.prefix)?;
+        let partitioning = partitioning(args.partitioning, &args.filter, args.timezone)?;
         let naming = naming(args.format, args.compression)?;
         let selection = Selection::new(
             root.key(),
@@ -62,6 +69,8 @@ impl Plan {
                 ..Options::default()
             },
             root,
+            partitioning,
+            parallel_max: args.parallel_prefixes.into(),
             selection,
             naming,
             objects_max: args.max_objects.map(std::num::NonZero::get),
@@ -84,6 +93,30 @@ fn root(uri: Option<String>, bucket: Option<String>, prefix: Option<String>) -> 
         }
         (None, None) => bail!("either --bucket or --uri must be given"),
     }
+}
+
+fn partitioning(
+    expression: Option<String>,
+    filters: &[String],
+    timezone: Option<String>,
+) -> Result<Option<Partitioning>> {
+    let Some(expression) = expression else {
+        ensure!(
+            filters.is_empty(),
+            "--filter needs --partitioning, which says where its name is in a key"
+        );
+        ensure!(
+            timezone.is_none(),
+            "--timezone needs --partitioning with a `${{_time:…}}`"
+        );
+        return Ok(None);
+    };
+    let zone = match timezone {
+        Some(name) => TimeZone::get(&name).with_context(|| format!("--timezone `{name}` is not known"))?,
+        None => TimeZone::UTC,
+    };
+    let filters = Filters::new(filters, zone)?;
+    Partitioning::new(&expression, filters).map(Some)
 }
 
 fn naming(format: FormatArg, compression: CompressionArg) -> Result<Naming> {
@@ -245,6 +278,9 @@ mod tests {
         assert!(complaint(&["--bucket", "b", "--min-size", "2", "--max-size", "1"]).contains("nothing could match"));
         assert!(complaint(&["--bucket", "b", "--modified-after", "x"]).contains("--modified-after"));
         assert!(complaint(&["--bucket", "b", "--pattern", "a{b"]).contains("--pattern"));
+        assert!(complaint(&["--bucket", "b", "--filter", "a=1"]).contains("needs --partitioning"));
+        assert!(complaint(&["--bucket", "b", "--partitioning", "${a}", "--filter", "b=1"]).contains("--filter b"));
+        assert!(complaint(&["--bucket", "b", "--partitioning", "a", "--timezone", "No/Where"]).contains("No/Where"));
         assert!(complaint(&["--bucket", "b", "--s3-endpoint", "localhost"]).contains("http://"));
         assert!(complaint(&["--bucket", "b", "--format", "parquet", "--compression", "gzip"]).contains("inside"));
     }

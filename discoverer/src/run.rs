@@ -1,9 +1,6 @@
 //! One run: the listing on one side, the writer on the other, a bounded channel between them.
 
-use std::{
-    io,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::{io, sync::atomic::Ordering::Relaxed};
 
 use anyhow::{Context as _, Result};
 use pf_storage::Storage;
@@ -13,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::{
     args::Destination,
     counts::Counts,
-    listing,
+    listing::{self, Listing},
     offer::{self, Offered, Terms},
     plan::Plan,
 };
@@ -32,6 +29,8 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
     let Plan {
         storage,
         root,
+        partitioning,
+        parallel_max,
         selection,
         naming,
         objects_max,
@@ -39,7 +38,7 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         destination: Destination::Stdout,
     } = plan;
     let storage = Storage::new(storage);
-    let counts = Arc::new(Counts::default());
+    let counts = Counts::default();
     let (sender, receiver) = mpsc::channel(listing::PAGES_WAITING_MAX);
     let terms = Terms {
         job,
@@ -48,8 +47,16 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
     };
     let writer = tokio::task::spawn_blocking(move || offer::offer(receiver, &terms, io::stdout()));
 
+    let listing = Listing {
+        storage: &storage,
+        root: &root,
+        partitioning: partitioning.as_ref(),
+        selection: &selection,
+        parallel_max,
+        counts: &counts,
+    };
     let listed = tokio::select! {
-        listed = listing::list(&storage, root.clone(), &selection, &counts, &sender) => Some(listed),
+        listed = listing.run(&sender) => Some(listed),
         () = sender.closed() => Some(Ok(())),
         () = shutdown.draining() => None,
     };
@@ -65,6 +72,7 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         return Ok(Outcome::Interrupted);
     };
     listed?;
+    warn_of_folders(&counts);
     if counts.matched.load(Relaxed) == 0 {
         warn_of_nothing(&counts, &root.to_string());
     }
@@ -97,8 +105,22 @@ fn tell(counts: &Counts, offered: Offered) {
     );
 }
 
+fn warn_of_folders(counts: &Counts) {
+    let (_, unread) = counts.folders();
+    if unread > 0 {
+        tracing::warn!("{unread} folders don't fit --partitioning and were not gone into");
+    }
+}
+
 fn warn_of_nothing(counts: &Counts, root: &str) {
+    let (kept_out, unread) = counts.folders();
+    let prefixes = counts.prefixes.load(Relaxed);
     match counts.keys.load(Relaxed) {
+        0 if kept_out + unread > 0 => tracing::warn!(
+            "nothing to offer: no key below {root} is in a partition that is asked for; of the folders found, \
+             {kept_out} are kept out by --filter and {unread} don't fit --partitioning"
+        ),
+        0 if prefixes != 1 => tracing::warn!("nothing to offer: no key below {root} in any of {prefixes} partitions"),
         0 => tracing::warn!("nothing to offer: no key begins with {root}"),
         keys => tracing::warn!("nothing to offer: of {keys} keys {}", counts.skips()),
     }

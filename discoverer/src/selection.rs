@@ -16,6 +16,8 @@ pub(crate) enum Skip {
     Size,
     /// `--modified-after` or `--modified-before`.
     Time,
+    /// `--partitioning` and `--filter`.
+    Partitioning,
 }
 
 /// The conditions on one object.

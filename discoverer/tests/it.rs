@@ -4,5 +4,6 @@
 
 mod it {
     mod flat;
+    mod partitions;
     mod program;
 }

@@ -1,0 +1,115 @@
+//! Prefixes by a partitioning expression and filters, on a folder and on a real S3 server.
+
+use std::fs;
+
+use pf_e2e::S3;
+
+use super::program::{Run, run, run_on_s3};
+
+const KEYS: [&str; 8] = [
+    "data/region=eu/date=2024-01-30/hour=23/a.json",
+    "data/region=eu/date=2024-01-31/hour=00/a b.json",
+    "data/region=us/date=2024-01-31/hour=05/a.json",
+    "data/region=us/date=2024-02-01/hour=00/a.json",
+    "data/region=a%20+b/date=2024-01-31/hour=07/a.json",
+    "data/region=us/date=soon/hour=00/a.json",
+    "data/region=us/readme",
+    "other/region=us/date=2024-01-31/hour=00/a.json",
+];
+
+const EXPRESSION: &str = "region=${region}/date=${_time:%Y-%m-%d}/hour=${_time:%H}/";
+
+/// Runs on a folder and on a bucket with the same keys, which must give the same, in any order.
+fn sorted_keys(flags: &[&str]) -> (Vec<String>, Run) {
+    let folder = tempfile::tempdir().unwrap();
+    let s3 = S3::shared();
+    let bucket = s3.make_bucket("partitions");
+    for key in KEYS {
+        let path = folder.path().join(key);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "{}\n").unwrap();
+        s3.put(&bucket, key, b"{}\n");
+    }
+    let sorted = |run: &Run, root: &str| {
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let mut keys = run.keys_below(root);
+        keys.sort();
+        keys
+    };
+    let root = format!("file://{}/data/", folder.path().display());
+    let on_files = run(&[&["--uri", &root], flags].concat());
+    let files = sorted(&on_files, &root);
+    let root = format!("s3://{bucket}/data/");
+    let on_s3 = run_on_s3(&[&["--uri", &root], flags].concat());
+    assert_eq!(sorted(&on_s3, &root), files);
+    (files, on_s3)
+}
+
+#[test]
+fn filters_choose_partitions_and_the_values_travel_with_the_item() {
+    let flags = [
+        "--partitioning",
+        EXPRESSION,
+        "--filter",
+        "region=eu,us",
+        "--filter",
+        "_time=2024-01-31",
+    ];
+    let (keys, run) = sorted_keys(&flags);
+    assert_eq!(
+        keys,
+        [
+            "region=eu/date=2024-01-31/hour=00/a b.json",
+            "region=us/date=2024-01-31/hour=05/a.json"
+        ]
+    );
+    let us = run
+        .items
+        .iter()
+        .find(|item| item["partition"]["region"] == "us")
+        .unwrap();
+    assert_eq!(us["partition"]["_time"], "2024-01-31T05:00:00Z");
+    assert!(run.stderr.contains("prefixes=48"), "{}", run.stderr);
+}
+
+#[test]
+fn what_no_filter_names_is_discovered_and_odd_folders_are_told() {
+    let flags = [
+        "--partitioning",
+        EXPRESSION,
+        "--filter",
+        "_time=2024-01-31..",
+        "--timezone",
+        "UTC",
+    ];
+    let (keys, run) = sorted_keys(&flags);
+    assert_eq!(
+        keys,
+        [
+            "region=a%20+b/date=2024-01-31/hour=07/a.json",
+            "region=eu/date=2024-01-31/hour=00/a b.json",
+            "region=us/date=2024-01-31/hour=05/a.json",
+            "region=us/date=2024-02-01/hour=00/a.json",
+        ]
+    );
+    assert!(
+        run.stderr.contains("1 folders don't fit --partitioning"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn partitions_that_are_not_there_are_no_failure() {
+    let flags = [
+        "--partitioning",
+        EXPRESSION,
+        "--filter",
+        "region=mars",
+        "--filter",
+        "_time=2024-01-31T00..2024-01-31T01",
+    ];
+    let (keys, run) = sorted_keys(&flags);
+    assert!(keys.is_empty());
+    assert!(run.stderr.contains("in any of 2 partitions"), "{}", run.stderr);
+}
