@@ -2,5 +2,6 @@
 //! program beside it.
 
 pub mod batch;
+pub mod indexer;
 pub mod predicate;
 pub mod reader;

@@ -8,6 +8,8 @@
 //! `!= null`. A number compares with numbers by value. Quoted text compares with strings by code point. A bare word or an
 //! unquoted number compares with a string as the text it was written as. Values of any other type match only `!=`.
 
+mod arrow;
+mod number;
 mod parse;
 
 use std::fmt;

@@ -1,0 +1,3 @@
+//! From batches to documents.
+
+pub mod json;

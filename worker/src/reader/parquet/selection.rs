@@ -1,0 +1,83 @@
+//! Which leaf columns of a file the named fields are.
+//!
+//! As for NDJSON, a path `a.b` means the key `b` in the struct `a`, and also a key with the dot in it.
+
+use std::{collections::HashSet, ops::Range};
+
+use arrow::datatypes::{DataType, Field, Fields};
+
+use crate::predicate::FieldPath;
+
+/// The leaves of all paths, in order; a path that the file doesn't have adds none.
+pub(super) fn leaves<'a>(fields: &Fields, paths: impl IntoIterator<Item = &'a FieldPath>) -> Vec<usize> {
+    let mut found = Vec::new();
+    for path in paths {
+        find(fields, 0, &path.0, &mut found);
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn find(fields: &Fields, first: usize, keys: &[String], found: &mut Vec<usize>) {
+    for taken in 1..=keys.len() {
+        let name = keys[..taken].join(".");
+        for (field, leaves) in with_leaves(fields, first) {
+            if *field.name() != name {
+                continue;
+            }
+            match field.data_type() {
+                _ if taken == keys.len() => found.extend(leaves),
+                DataType::Struct(inner) => find(inner, leaves.start, &keys[taken..], found),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Each field with the numbers of its leaves.
+fn with_leaves(fields: &Fields, first: usize) -> impl Iterator<Item = (&Field, Range<usize>)> {
+    fields.iter().scan(first, |next, field| {
+        let start = *next;
+        *next += leaf_count(field.data_type());
+        Some((field.as_ref(), start..*next))
+    })
+}
+
+/// How many leaf columns a type has in Parquet.
+pub(super) fn leaf_count(kind: &DataType) -> usize {
+    match kind {
+        DataType::Struct(fields) => fields.iter().map(|field| leaf_count(field.data_type())).sum(),
+        DataType::List(element)
+        | DataType::LargeList(element)
+        | DataType::ListView(element)
+        | DataType::LargeListView(element)
+        | DataType::FixedSizeList(element, _)
+        | DataType::Map(element, _) => leaf_count(element.data_type()),
+        _ => 1,
+    }
+}
+
+/// A name that two fields of one struct have: such records can't be told apart as JSON.
+pub(super) fn duplicate(fields: &Fields) -> Option<&str> {
+    fn inside(kind: &DataType) -> Option<&str> {
+        match kind {
+            DataType::Struct(fields) => duplicate(fields),
+            DataType::List(element)
+            | DataType::LargeList(element)
+            | DataType::ListView(element)
+            | DataType::LargeListView(element)
+            | DataType::FixedSizeList(element, _)
+            | DataType::Map(element, _) => inside(element.data_type()),
+            _ => None,
+        }
+    }
+    let mut seen = HashSet::new();
+    fields.iter().find_map(|field| {
+        if seen.insert(field.name()) {
+            inside(field.data_type())
+        } else {
+            Some(field.name().as_str())
+        }
+    })
+}

@@ -1,0 +1,355 @@
+//! Files that the `parquet` crate wrote, whole, in part, filtered, and damaged.
+
+use std::sync::Mutex;
+
+use arrow::{
+    array::{ArrayRef, Int64Array, StringArray, StructArray},
+    datatypes::Schema,
+};
+use bytes::Bytes;
+use parquet::{
+    arrow::ArrowWriter,
+    basic::{Compression, Encoding},
+    file::properties::{EnabledStatistics, WriterProperties, WriterVersion},
+};
+use proptest::prelude::*;
+
+use super::*;
+use crate::reader::range_source::Fetch;
+
+fn options() -> Options {
+    Options {
+        columns: None,
+        filter: None,
+        batch_records_max: 100,
+        batch_bytes_max: 1 << 20,
+    }
+}
+
+fn filtered(filter: &str) -> Options {
+    Options {
+        filter: Some(filter.parse().unwrap()),
+        ..options()
+    }
+}
+
+/// `n` counts rows, `s` is text (null at every seventh), `a.b` is twice `n`, `a.c` long text.
+fn records(rows: i64) -> RecordBatch {
+    let numbers =
+        |factor: i64| -> ArrayRef { Arc::new((0..rows).map(|row| Some(row * factor)).collect::<Int64Array>()) };
+    let text: StringArray = (0..rows)
+        .map(|row| (row % 7 != 0).then(|| format!("t{}", row % 10)))
+        .collect();
+    let long: StringArray = (0..rows).map(|row| Some(format!("{row:>200}"))).collect();
+    let inner = StructArray::from(vec![
+        (Arc::new(Field::new("b", DataType::Int64, true)), numbers(2)),
+        (
+            Arc::new(Field::new("c", DataType::Utf8, true)),
+            Arc::new(long) as ArrayRef,
+        ),
+    ]);
+    let columns: [(&str, ArrayRef); 3] = [("n", numbers(1)), ("s", Arc::new(text)), ("a", Arc::new(inner))];
+    RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap()
+}
+
+fn file(records: &RecordBatch, properties: WriterProperties) -> Bytes {
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, records.schema(), Some(properties)).unwrap();
+    writer.write(records).unwrap();
+    writer.close().unwrap();
+    bytes.into()
+}
+
+fn row_groups_of(rows: usize) -> WriterProperties {
+    WriterProperties::builder()
+        .set_max_row_group_row_count(Some(rows))
+        .build()
+}
+
+fn read(source: Arc<dyn RangeSource>, range: Option<(u64, u64)>, options: Options) -> (Vec<ColumnBatch>, Counts) {
+    let mut reader = Reader::open(source, range, options).unwrap();
+    let mut batches = Vec::new();
+    while let Some(batch) = reader.next_batch().unwrap() {
+        assert_eq!(batch.ordinals.len(), batch.records.num_rows());
+        batches.push(batch);
+    }
+    (batches, reader.counts())
+}
+
+fn ordinals(batches: &[ColumnBatch]) -> Vec<u64> {
+    batches
+        .iter()
+        .flat_map(|batch| batch.ordinals.iter().copied())
+        .collect()
+}
+
+/// Column `n` equals the row number, so that rows and ordinals can be held against each other.
+fn assert_rows_match_ordinals(batches: &[ColumnBatch]) {
+    for batch in batches {
+        let numbers = batch.records["n"].as_primitive::<Int64Type>();
+        assert!(
+            numbers
+                .values()
+                .iter()
+                .map(|number| *number as u64)
+                .eq(batch.ordinals.iter().copied())
+        );
+    }
+}
+
+/// Counts what is asked for, and can fail.
+struct Watched {
+    bytes: Bytes,
+    asked: Mutex<Vec<Range<u64>>>,
+    fail_behind: usize,
+}
+
+impl Watched {
+    fn new(bytes: Bytes, fail_behind: usize) -> Arc<Self> {
+        let asked = Mutex::default();
+        Arc::new(Self {
+            bytes,
+            asked,
+            fail_behind,
+        })
+    }
+}
+
+impl RangeSource for Watched {
+    fn size_bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn fetch(&self, range: Range<u64>) -> Fetch {
+        let mut asked = self.asked.lock().unwrap();
+        asked.push(range.clone());
+        if asked.len() > self.fail_behind {
+            return Fetch::new(|| Err(io::Error::new(io::ErrorKind::ConnectionReset, "gone")));
+        }
+        self.bytes.fetch(range)
+    }
+}
+
+#[test]
+fn all_rows_come_in_order_with_their_numbers() {
+    let records = records(1000);
+    for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+        for compression in [
+            Compression::UNCOMPRESSED,
+            Compression::SNAPPY,
+            Compression::GZIP(parquet::basic::GzipLevel::default()),
+            Compression::ZSTD(parquet::basic::ZstdLevel::default()),
+            Compression::LZ4_RAW,
+            Compression::BROTLI(parquet::basic::BrotliLevel::default()),
+        ] {
+            let properties = WriterProperties::builder()
+                .set_writer_version(version)
+                .set_compression(compression)
+                .set_max_row_group_row_count(Some(300))
+                .build();
+            let (batches, counts) = read(Arc::new(file(&records, properties)), None, options());
+            assert_eq!(ordinals(&batches), (0..1000).collect::<Vec<_>>());
+            assert!(batches.iter().all(|batch| batch.records.num_rows() <= 100));
+            let read: Vec<_> = batches.iter().map(|batch| &batch.records).collect();
+            let read = arrow::compute::concat_batches(&read[0].schema(), read).unwrap();
+            assert_eq!(read.columns(), records.columns());
+            assert_eq!((counts.rows, counts.filtered), (1000, 0));
+        }
+    }
+}
+
+#[test]
+fn ranges_of_an_object_share_its_row_groups_out() {
+    let bytes = file(&records(1000), row_groups_of(90));
+    let size = bytes.len() as u64;
+    for parts in [1, 2, 3, 7, 100] {
+        let mut seen = Vec::new();
+        for part in 0..parts {
+            let range = (part * size / parts, (part + 1) * size / parts);
+            let (batches, _) = read(Arc::new(bytes.clone()), Some(range), options());
+            assert_rows_match_ordinals(&batches);
+            seen.extend(ordinals(&batches));
+        }
+        assert_eq!(seen, (0..1000).collect::<Vec<_>>(), "{parts} parts");
+    }
+}
+
+#[test]
+fn a_filter_lets_the_right_rows_through_and_counts_the_others() {
+    let bytes = file(&records(1000), row_groups_of(300));
+    for (filter, passes) in [
+        ("n >= 990", (|row| row >= 990) as fn(u64) -> bool),
+        ("s = t3 and a.b < 100", |row| row % 10 == 3 && row % 7 != 0 && row < 50),
+        ("s = null", |row| row % 7 == 0),
+        ("none = null and n < 3", |row| row < 3),
+        ("none = null", |_| true),
+        ("none = 1", |_| false),
+        ("n > 5000", |_| false),
+    ] {
+        let (batches, counts) = read(Arc::new(bytes.clone()), None, filtered(filter));
+        assert_eq!(
+            ordinals(&batches),
+            (0..1000).filter(|row| passes(*row)).collect::<Vec<_>>(),
+            "{filter}"
+        );
+        assert_rows_match_ordinals(&batches);
+        assert_eq!(
+            (counts.rows, counts.filtered),
+            (1000, 1000 - ordinals(&batches).len() as u64),
+            "{filter}"
+        );
+    }
+}
+
+#[test]
+fn only_the_named_columns_are_given_and_fetched() {
+    let properties = WriterProperties::builder()
+        .set_dictionary_enabled(false)
+        .set_encoding(Encoding::PLAIN)
+        .set_max_row_group_row_count(Some(20_000))
+        .build();
+    let bytes = file(&records(40_000), properties);
+    assert!(bytes.len() as u64 > SMALL_FILE_BYTES);
+    let source = Watched::new(bytes, usize::MAX);
+    let options = Options {
+        columns: Some(FieldPath::list("a.b,s,none").unwrap()),
+        ..filtered("n < 25000")
+    };
+    let (batches, counts) = read(source.clone(), None, options);
+    assert_eq!(ordinals(&batches), (0..25_000).collect::<Vec<_>>());
+    let schema = batches[0].records.schema();
+    let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    assert_eq!(names, ["s", "a"]);
+    assert_eq!(batches[0].records["a"].as_struct().column_names(), ["b"]);
+    let fetched: u64 = source
+        .asked
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|range| range.end - range.start)
+        .sum();
+    assert_eq!(fetched, counts.fetched_bytes);
+    assert!(
+        fetched < 2_500_000,
+        "{fetched} bytes of the long column's 8 MB must not be among these"
+    );
+}
+
+#[test]
+fn a_large_column_chunk_is_read_in_windows() {
+    let properties = WriterProperties::builder().set_dictionary_enabled(false).build();
+    let source = Watched::new(file(&records(100_000), properties), usize::MAX);
+    let (batches, _) = read(source.clone(), None, options());
+    assert_rows_match_ordinals(&batches);
+    assert_eq!(ordinals(&batches), (0..100_000).collect::<Vec<_>>());
+    let asked = source.asked.lock().unwrap();
+    assert!(
+        asked.iter().all(|range| range.end - range.start <= 2 << 20),
+        "{asked:?}"
+    );
+    assert!(asked.len() < 40, "{} reads of 22 MB", asked.len());
+}
+
+#[test]
+fn the_inputs_own_error_comes_out_as_such() {
+    let properties = WriterProperties::builder().set_dictionary_enabled(false).build();
+    let bytes = file(&records(40_000), properties);
+    for reads in 0..6 {
+        let outcome = Reader::open(Watched::new(bytes.clone(), reads), None, options()).and_then(|mut reader| {
+            while reader.next_batch()?.is_some() {}
+            Ok(())
+        });
+        let Err(Error::Input(error)) = outcome else {
+            panic!("after {reads} reads: {outcome:?}");
+        };
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+}
+
+fn refused(bytes: impl Into<Bytes>, options: Options) -> Error {
+    Reader::open(Arc::new(bytes.into()), None, options)
+        .err()
+        .expect("must be refused")
+}
+
+#[test]
+fn what_cannot_be_read_is_told_apart() {
+    assert!(matches!(refused("", options()), Error::NotParquet(_)));
+    assert!(matches!(
+        refused("{\"a\":1}\n{\"a\":2}\n", options()),
+        Error::NotParquet(_)
+    ));
+    assert!(matches!(refused("PAR1aaaaaaaaPARE", options()), Error::Encrypted));
+    let none = Options {
+        columns: Some(FieldPath::list("x,y.z").unwrap()),
+        ..options()
+    };
+    let error = refused(file(&records(1), row_groups_of(1)), none).to_string();
+    assert!(
+        error.contains("none of the columns `x`, `y.z`; it has `n`, `s`, `a`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_file_without_rows_is_an_empty_one() {
+    let (batches, counts) = read(Arc::new(file(&records(0), row_groups_of(1))), None, options());
+    assert!(batches.is_empty());
+    assert_eq!(counts.rows, 0);
+    let empty = RecordBatch::new_empty(Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true)])));
+    assert!(
+        read(Arc::new(file(&empty, row_groups_of(1))), None, filtered("a = 1"))
+            .0
+            .is_empty()
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_filtered_read_is_a_filtered_file(
+        values in prop::collection::vec((prop::option::of(-3i64..3), prop::option::of("[a-c]{0,2}")), 0..200),
+        filter in "(n|s) (=|!=|<|<=|>|>=) (0|1[.]5|-2|a|'b'|ab|'1')( and (n|s) (=|!=) null)?",
+        (row_group, page) in (1usize..80, 1usize..30),
+        statistics in prop::sample::select(vec![EnabledStatistics::None, EnabledStatistics::Chunk, EnabledStatistics::Page]),
+        (dictionary, bloom) in any::<(bool, bool)>(),
+    ) {
+        let columns: [(&str, ArrayRef); 2] = [
+            ("n", Arc::new(values.iter().map(|value| value.0).collect::<Int64Array>())),
+            ("s", Arc::new(values.iter().map(|value| value.1.as_deref()).collect::<StringArray>())),
+        ];
+        let records = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap();
+        let properties = WriterProperties::builder()
+            .set_max_row_group_row_count(Some(row_group))
+            .set_data_page_row_count_limit(page)
+            .set_write_batch_size(page)
+            .set_statistics_enabled(statistics)
+            .set_dictionary_enabled(dictionary)
+            .set_bloom_filter_enabled(bloom)
+            .build();
+        let predicate: Predicate = filter.parse().unwrap();
+        let expected: Vec<_> = predicate.evaluate(&records).values().set_indices().map(|row| row as u64).collect();
+        let (batches, _) = read(Arc::new(file(&records, properties)), None, filtered(&filter));
+        prop_assert_eq!(ordinals(&batches), expected);
+    }
+
+    #[test]
+    fn damaged_files_are_refused_or_read_but_never_panic(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let mut bytes = file(&records(50), row_groups_of(20)).to_vec();
+        for (place, byte) in damage {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        if let Some(cut) = cut {
+            let cut = cut.index(bytes.len());
+            bytes.truncate(cut);
+        }
+        if let Ok(mut reader) = Reader::open(Arc::new(Bytes::from(bytes)), None, options()) {
+            while let Ok(Some(_)) = reader.next_batch() {}
+        }
+    }
+}
