@@ -119,6 +119,12 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = CompressionArg::Auto, env = "PF_COMPRESSION", hide_env_values = true)]
     pub(crate) compression: CompressionArg,
 
+    /// Split larger objects into byte ranges of about equal sizes, none larger than this, at least 64KiB. Only Parquet
+    /// and uncompressed NDJSON are split; their first bytes are looked at, unless --format and --compression say what
+    /// they are [default: no splitting].
+    #[arg(long, value_name = "SIZE", env = "PF_SPLIT_BYTES", hide_env_values = true)]
+    pub(crate) split_bytes: Option<String>,
+
     /// Stop when this many objects were offered [default: no bound].
     #[arg(long, value_name = "COUNT", env = "PF_MAX_OBJECTS", hide_env_values = true)]
     pub(crate) max_objects: Option<NonZeroU64>,

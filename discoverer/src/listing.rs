@@ -12,6 +12,7 @@ use crate::{
     counts::Counts,
     partitioning::{Node, Partitioning},
     selection::{Selection, Skip},
+    split::{Split, Splitting},
     walk,
 };
 
@@ -28,6 +29,8 @@ pub(crate) struct Found {
     pub(crate) object: ObjectMeta,
     /// What its key tells by the partitioning expression.
     pub(crate) partition: BTreeMap<String, String>,
+    /// What it is, if it is to be split.
+    pub(crate) split: Option<Split>,
 }
 
 /// A listing of everything below a prefix that is taken.
@@ -41,6 +44,8 @@ pub(crate) struct Listing<'a> {
     pub(crate) partitioning: Option<&'a Partitioning>,
     /// Which objects are taken.
     pub(crate) selection: &'a Selection,
+    /// How they are split.
+    pub(crate) splitting: Option<Splitting>,
     /// At most so many prefixes are listed at the same time.
     pub(crate) parallel_max: usize,
     /// What is done is counted here.
@@ -85,8 +90,11 @@ impl Listing<'_> {
             let page = page(self.storage, &request, leaf.is_some(), self.counts).await?;
             self.counts.keys.fetch_add(page.objects.len() as u64, Relaxed);
             let take = |object| self.take(object, leaf).map_err(|skip| self.counts.skip(skip)).ok();
-            let found: Vec<Found> = page.objects.into_iter().filter_map(take).collect();
+            let mut found: Vec<Found> = page.objects.into_iter().filter_map(take).collect();
             self.counts.matched.fetch_add(found.len() as u64, Relaxed);
+            if let Some(splitting) = self.splitting {
+                found = splitting.decide(self.storage, found).await?;
+            }
             if !found.is_empty() && pages.send(found).await.is_err() {
                 return Ok(());
             }
@@ -108,7 +116,11 @@ impl Listing<'_> {
             }
             partition = partitioning.partition(reading);
         }
-        Ok(Found { object, partition })
+        Ok(Found {
+            object,
+            partition,
+            split: None,
+        })
     }
 }
 

@@ -1,7 +1,8 @@
 //! `pf-discoverer`: lists objects and offers each as a work item.
 //!
 //! Arguments are read (`args`), checked (`plan`), the listing runs (`listing`) while items are written (`offer`). Items go
-//! to standard output, everything else to standard error. It reads no object's contents.
+//! to standard output, everything else to standard error. Of objects it reads
+//! no more than the first bytes, and that only to split them.
 
 mod args;
 mod counts;
@@ -13,6 +14,7 @@ mod partitioning;
 mod plan;
 mod run;
 mod selection;
+mod split;
 mod walk;
 
 use std::{

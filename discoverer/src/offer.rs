@@ -5,10 +5,10 @@
 use std::io::{self, BufWriter, Write};
 
 use jiff::Timestamp;
-use pf_work::{WorkItem, item};
+use pf_work::{Compression, WorkItem, item};
 use tokio::sync::mpsc::{Receiver, error::TryRecvError};
 
-use crate::{listing::Found, naming::Naming};
+use crate::{listing::Found, naming::Naming, split};
 
 /// Bytes collected before they are written, as long as more items are at hand.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -70,9 +70,16 @@ fn offer_all(mut pages: Receiver<Vec<Found>>, terms: &Terms, out: impl Write, of
                 return out.flush();
             }
             let size_bytes = found.object.size_bytes;
-            let item = item_of(found, terms, offered.items);
-            writeln!(out, "{}", item.to_json())?;
-            offered.items += 1;
+            let split = found.split;
+            let mut item = item_of(found, terms);
+            // Unsplit is one part, as large as it is.
+            let part_bytes_max = split.map_or(size_bytes.max(1), |split| split.part_bytes_max);
+            for range in split::parts(size_bytes, part_bytes_max) {
+                item.seq = offered.items;
+                item.range = split.map(|_| range);
+                writeln!(out, "{}", item.to_json())?;
+                offered.items += 1;
+            }
             offered.objects += 1;
             offered.bytes += size_bytes;
         }
@@ -83,13 +90,21 @@ fn offer_all(mut pages: Receiver<Vec<Found>>, terms: &Terms, out: impl Write, of
     out.flush()
 }
 
-fn item_of(found: Found, terms: &Terms, seq: u64) -> WorkItem {
-    let Found { object, partition } = found;
-    let (format, compression) = terms.naming.of(object.uri.key());
+/// The item of a whole object, not yet numbered.
+fn item_of(found: Found, terms: &Terms) -> WorkItem {
+    let Found {
+        object,
+        partition,
+        split,
+    } = found;
+    let (format, compression) = match split {
+        Some(split) => (split.format, Compression::None),
+        None => terms.naming.of(object.uri.key()),
+    };
     WorkItem {
         v: item::VERSION,
         job: terms.job.clone(),
-        seq,
+        seq: 0,
         uri: object.uri.to_string(),
         // A server that lists without entity tags leaves them empty.
         etag: Some(object.etag).filter(|etag| !etag.is_empty()),

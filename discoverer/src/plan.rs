@@ -13,6 +13,7 @@ use crate::{
     naming::Naming,
     partitioning::Partitioning,
     selection::Selection,
+    split::{PART_BYTES_MIN, Splitting},
 };
 
 /// Everything that a run needs to know.
@@ -30,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) selection: Selection,
     /// What their names tell about their contents.
     pub(crate) naming: Naming,
+    /// Whether and how objects are split.
+    pub(crate) splitting: Option<Splitting>,
     /// At most so many objects.
     pub(crate) objects_max: Option<u64>,
     /// The job that items belong to.
@@ -44,6 +47,7 @@ impl Plan {
         let root = root(args.uri, args.bucket, args.prefix)?;
         let partitioning = partitioning(args.partitioning, &args.filter, args.timezone)?;
         let naming = naming(args.format, args.compression)?;
+        let splitting = splitting(args.split_bytes, naming)?;
         let selection = Selection::new(
             root.key(),
             args.pattern.as_deref(),
@@ -73,6 +77,7 @@ impl Plan {
             parallel_max: args.parallel_prefixes.into(),
             selection,
             naming,
+            splitting,
             objects_max: args.max_objects.map(std::num::NonZero::get),
             job,
             destination: args.destination,
@@ -136,6 +141,17 @@ fn naming(format: FormatArg, compression: CompressionArg) -> Result<Naming> {
         "--format parquet takes no --compression but none: Parquet compresses inside"
     );
     Ok(Naming { format, compression })
+}
+
+fn splitting(part: Option<String>, naming: Naming) -> Result<Option<Splitting>> {
+    let Some(part) = part else { return Ok(None) };
+    let part_bytes_max = bytes(&part).context("--split-bytes")?;
+    ensure!(
+        part_bytes_max >= PART_BYTES_MIN,
+        "--split-bytes {part} must be at least {} KiB",
+        PART_BYTES_MIN / 1024
+    );
+    Ok(Some(Splitting { part_bytes_max, naming }))
 }
 
 /// The job's name where none was given.
@@ -278,6 +294,7 @@ mod tests {
         assert!(complaint(&["--bucket", "b", "--min-size", "2", "--max-size", "1"]).contains("nothing could match"));
         assert!(complaint(&["--bucket", "b", "--modified-after", "x"]).contains("--modified-after"));
         assert!(complaint(&["--bucket", "b", "--pattern", "a{b"]).contains("--pattern"));
+        assert!(complaint(&["--bucket", "b", "--split-bytes", "1kB"]).contains("64 KiB"));
         assert!(complaint(&["--bucket", "b", "--filter", "a=1"]).contains("needs --partitioning"));
         assert!(complaint(&["--bucket", "b", "--partitioning", "${a}", "--filter", "b=1"]).contains("--filter b"));
         assert!(complaint(&["--bucket", "b", "--partitioning", "a", "--timezone", "No/Where"]).contains("No/Where"));

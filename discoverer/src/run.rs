@@ -33,6 +33,7 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         parallel_max,
         selection,
         naming,
+        splitting,
         objects_max,
         job,
         destination: Destination::Stdout,
@@ -52,6 +53,7 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         root: &root,
         partitioning: partitioning.as_ref(),
         selection: &selection,
+        splitting,
         parallel_max,
         counts: &counts,
     };

@@ -6,4 +6,5 @@ mod it {
     mod flat;
     mod partitions;
     mod program;
+    mod splitting;
 }
