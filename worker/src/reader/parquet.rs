@@ -1,8 +1,9 @@
 //! Parquet: ranges of an object in, batches of Arrow columns out.
 //!
 //! Decoding is the `parquet` crate's. What is ours: which bytes are read and when (`windows`), so that a large row group
-//! needs little memory; which columns and row groups; and errors by what a caller does about them.
+//! needs little memory; which columns and row groups (`selection`, `prune`); and errors by what a caller does about them.
 
+mod prune;
 mod selection;
 #[cfg(test)]
 mod tests;
@@ -57,12 +58,22 @@ pub struct Options {
 /// What a reader has seen so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Rows of the row groups that were begun.
+    /// Rows of the row groups that are done with or begun.
     pub rows: u64,
     /// Rows among them that the filter did not let through.
     pub filtered: u64,
+    /// Rows among these that were not even read, because no row of their row group could pass.
+    pub pruned: u64,
     /// Bytes that were asked of the source, the footer among them.
     pub fetched_bytes: u64,
+}
+
+impl Counts {
+    fn prune(&mut self, rows: u64) {
+        self.rows += rows;
+        self.filtered += rows;
+        self.pruned += rows;
+    }
 }
 
 /// Why a file, or the rest of it, can't be read.
@@ -210,12 +221,18 @@ impl Reader {
                 .any(|term| absent(&term.path) && !term.holds_for_missing())
             {
                 for index in mem::take(&mut waiting) {
-                    let rows = row_count(metadata.metadata(), index);
-                    counts.rows += rows;
-                    counts.filtered += rows;
+                    counts.prune(row_count(metadata.metadata(), index));
                 }
             }
             predicate.terms.retain(|term| !absent(&term.path));
+            waiting.retain(|index| {
+                let row_group = metadata.metadata().row_group(*index);
+                let impossible = prune::impossible(&predicate, &fields, schema, row_group);
+                if impossible {
+                    counts.prune(row_count(metadata.metadata(), *index));
+                }
+                !impossible
+            });
             if !predicate.terms.is_empty() {
                 let leaves = selection::leaves(&fields, predicate.terms.iter().map(|term| &term.path));
                 filter = Some((predicate, ProjectionMask::leaves(schema, leaves)));

@@ -10,16 +10,27 @@ use crate::predicate::FieldPath;
 
 /// The leaves of all paths, in order; a path that the file doesn't have adds none.
 pub(super) fn leaves<'a>(fields: &Fields, paths: impl IntoIterator<Item = &'a FieldPath>) -> Vec<usize> {
-    let mut found = Vec::new();
+    let mut places = Vec::new();
     for path in paths {
-        find(fields, 0, &path.0, &mut found);
+        find(fields, 0, &path.0, &mut places);
     }
+    let mut found: Vec<_> = places.into_iter().flat_map(|(_, leaves)| leaves).collect();
     found.sort_unstable();
     found.dedup();
     found
 }
 
-fn find(fields: &Fields, first: usize, keys: &[String], found: &mut Vec<usize>) {
+/// The leaf that a path is, if it is just one, of a plain type.
+pub(super) fn only_leaf<'a>(fields: &'a Fields, path: &FieldPath) -> Option<(usize, &'a Field)> {
+    let mut places = Vec::new();
+    find(fields, 0, &path.0, &mut places);
+    match places.as_slice() {
+        [(field, leaves)] if !field.data_type().is_nested() => Some((leaves.start, *field)),
+        _ => None,
+    }
+}
+
+fn find<'a>(fields: &'a Fields, first: usize, keys: &[String], found: &mut Vec<(&'a Field, Range<usize>)>) {
     for taken in 1..=keys.len() {
         let name = keys[..taken].join(".");
         for (field, leaves) in with_leaves(fields, first) {
@@ -27,7 +38,7 @@ fn find(fields: &Fields, first: usize, keys: &[String], found: &mut Vec<usize>) 
                 continue;
             }
             match field.data_type() {
-                _ if taken == keys.len() => found.extend(leaves),
+                _ if taken == keys.len() => found.push((field, leaves)),
                 DataType::Struct(inner) => find(inner, leaves.start, &keys[taken..], found),
                 _ => {}
             }

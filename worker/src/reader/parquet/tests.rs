@@ -202,6 +202,25 @@ fn a_filter_lets_the_right_rows_through_and_counts_the_others() {
 }
 
 #[test]
+fn row_groups_without_a_matching_row_are_not_read() {
+    let bytes = file(&records(1000), row_groups_of(100));
+    for (filter, pruned) in [
+        ("n >= 950", 900),
+        ("n < 100", 900),
+        ("n = 99.5", 1000),
+        ("a.b = 300", 900),
+        ("n = null", 1000),
+        ("s = u", 1000),
+        ("s = t3", 0),
+        ("n != 5", 0),
+        ("none = 1", 1000),
+    ] {
+        let (_, counts) = read(Arc::new(bytes.clone()), None, filtered(filter));
+        assert_eq!((counts.rows, counts.pruned), (1000, pruned), "{filter}");
+    }
+}
+
+#[test]
 fn only_the_named_columns_are_given_and_fetched() {
     let properties = WriterProperties::builder()
         .set_dictionary_enabled(false)
