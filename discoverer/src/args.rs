@@ -133,6 +133,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", env = "PF_JOB", hide_env_values = true)]
     pub(crate) job: Option<String>,
 
+    /// Offer nothing: print the prefixes that would be listed, what that costs at least in requests and dollars, and a
+    /// sample of what matches [default: run].
+    #[arg(long, env = "PF_DRY_RUN", hide_env_values = true)]
+    pub(crate) dry_run: bool,
+
     /// Where items go.
     #[arg(long, value_enum, default_value_t = Destination::Stdout, env = "PF_DESTINATION", hide_env_values = true)]
     pub(crate) destination: Destination,

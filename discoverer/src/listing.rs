@@ -105,7 +105,8 @@ impl Listing<'_> {
         }
     }
 
-    fn take(&self, object: ObjectMeta, leaf: Option<(&Partitioning, &Node)>) -> Result<Found, Skip> {
+    /// Whether a listed object is taken, and with which values of its key.
+    pub(crate) fn take(&self, object: ObjectMeta, leaf: Option<(&Partitioning, &Node)>) -> Result<Found, Skip> {
         self.selection.check(&object)?;
         let mut partition = BTreeMap::new();
         if let Some((partitioning, node)) = leaf {

@@ -6,6 +6,7 @@
 
 mod args;
 mod counts;
+mod dry_run;
 mod filter;
 mod listing;
 mod naming;

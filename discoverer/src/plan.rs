@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) objects_max: Option<u64>,
     /// The job that items belong to.
     pub(crate) job: String,
+    /// Whether only to say what would be done.
+    pub(crate) dry_run: bool,
     /// Where items go.
     pub(crate) destination: Destination,
 }
@@ -80,6 +82,7 @@ impl Plan {
             splitting,
             objects_max: args.max_objects.map(std::num::NonZero::get),
             job,
+            dry_run: args.dry_run,
             destination: args.destination,
         })
     }

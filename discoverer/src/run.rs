@@ -1,6 +1,9 @@
 //! One run: the listing on one side, the writer on the other, a bounded channel between them.
 
-use std::{io, sync::atomic::Ordering::Relaxed};
+use std::{
+    io::{self, Write as _},
+    sync::atomic::Ordering::Relaxed,
+};
 
 use anyhow::{Context as _, Result};
 use pf_storage::Storage;
@@ -10,6 +13,7 @@ use tokio::sync::mpsc;
 use crate::{
     args::Destination,
     counts::Counts,
+    dry_run,
     listing::{self, Listing},
     offer::{self, Offered, Terms},
     plan::Plan,
@@ -36,18 +40,11 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         splitting,
         objects_max,
         job,
+        dry_run,
         destination: Destination::Stdout,
     } = plan;
     let storage = Storage::new(storage);
     let counts = Counts::default();
-    let (sender, receiver) = mpsc::channel(listing::PAGES_WAITING_MAX);
-    let terms = Terms {
-        job,
-        naming,
-        objects_max,
-    };
-    let writer = tokio::task::spawn_blocking(move || offer::offer(receiver, &terms, io::stdout()));
-
     let listing = Listing {
         storage: &storage,
         root: &root,
@@ -57,6 +54,24 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         parallel_max,
         counts: &counts,
     };
+    if dry_run {
+        let report = tokio::select! {
+            report = dry_run::report(&listing) => report?,
+            () = shutdown.draining() => return Ok(Outcome::Interrupted),
+        };
+        return match io::stdout().write_all(report.as_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write the report"),
+            _ => Ok(Outcome::Complete),
+        };
+    }
+    let (sender, receiver) = mpsc::channel(listing::PAGES_WAITING_MAX);
+    let terms = Terms {
+        job,
+        naming,
+        objects_max,
+    };
+    let writer = tokio::task::spawn_blocking(move || offer::offer(receiver, &terms, io::stdout()));
+
     let listed = tokio::select! {
         listed = listing.run(&sender) => Some(listed),
         () = sender.closed() => Some(Ok(())),

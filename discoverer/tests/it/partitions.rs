@@ -4,7 +4,7 @@ use std::fs;
 
 use pf_e2e::S3;
 
-use super::program::{Run, run, run_on_s3};
+use super::program::{Run, command, run, run_on_s3};
 
 const KEYS: [&str; 8] = [
     "data/region=eu/date=2024-01-30/hour=23/a.json",
@@ -112,4 +112,37 @@ fn partitions_that_are_not_there_are_no_failure() {
     let (keys, run) = sorted_keys(&flags);
     assert!(keys.is_empty());
     assert!(run.stderr.contains("in any of 2 partitions"), "{}", run.stderr);
+}
+
+#[test]
+fn a_dry_run_tells_prefixes_cost_and_a_sample_and_offers_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("d=2024-02-29")).unwrap();
+    fs::write(folder.path().join("d=2024-02-29/x.json"), "{}\n").unwrap();
+    let root = format!("file://{}/", folder.path().display());
+    let flags = [
+        "--dry-run",
+        "--uri",
+        &root,
+        "--partitioning",
+        "d=${_time:%Y-%m-%d}/",
+        "--filter",
+        "_time=2024-02",
+    ];
+    let output = command(&flags).output().unwrap();
+    let report = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{report}");
+    assert!(
+        report.contains("prefixes to list: 29\n") && report.contains("at least 29 (0 to discover"),
+        "{report}"
+    );
+    assert!(report.contains("at least $0.000145 at S3's"), "{report}");
+    assert!(report.contains(&format!("  {root}d=2024-02-01/\n")), "{report}");
+    let discovering = ["--dry-run", "--uri", &root, "--partitioning", "d=${_time:%Y-%m-%d}/"];
+    let report = String::from_utf8(command(&discovering).output().unwrap().stdout).unwrap();
+    assert!(report.contains("at least 2 (1 to discover"), "{report}");
+    assert!(
+        report.contains(&format!("  {root}d=2024-02-29/x.json (3 bytes)\n")),
+        "{report}"
+    );
 }
