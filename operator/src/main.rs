@@ -1,2 +1,91 @@
-//! To be written.
-fn main() {}
+//! `pf-operator`: the command line in, an exit code out. What is done lies in the library beside.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use pf_operator::{
+    args::{Args, Local, Task},
+    crd, job_file,
+    job_file::JobFile,
+    local,
+    plan::{self, Settings},
+    validate::{Complaint, FieldPath},
+};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are answers, not errors. Nobody is left to tell if writing them fails.
+            error.print().ok();
+            let code = if error.use_stderr() {
+                local::EXIT_USAGE
+            } else {
+                local::EXIT_OK
+            };
+            return ExitCode::from(code);
+        }
+    };
+    if let Err(message) = pf_telemetry::logs::init() {
+        return fail(&message, local::EXIT_USAGE);
+    }
+    let outcome = match args.command {
+        Task::Crd => print_crd(),
+        Task::Local(args) => run_local(&args).await,
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) if error.is::<job_file::Error>() => fail(&format!("{error:#}"), local::EXIT_USAGE),
+        Err(error) => fail(&format!("{error:#}"), local::EXIT_FAILED),
+    }
+}
+
+fn fail(message: &str, code: u8) -> ExitCode {
+    // Nobody is left to tell if this fails.
+    writeln!(io::stderr(), "pf-operator: {message}").ok();
+    ExitCode::from(code)
+}
+
+fn print_crd() -> anyhow::Result<u8> {
+    io::stdout()
+        .write_all(crd::yaml().as_bytes())
+        .context("cannot write to standard output")?;
+    Ok(local::EXIT_OK)
+}
+
+async fn run_local(args: &Local) -> anyhow::Result<u8> {
+    let file = JobFile::read(&args.file)?;
+    let mut settings = Settings {
+        files_uri: None,
+        threads: args.threads,
+        dead_letters: args.dead_letters.as_deref(),
+    };
+    if let Some(files) = &file.job.spec.source.files {
+        let uri = local::files_uri(&file.folder, &files.path).map_err(|message| {
+            let path = FieldPath::parse("spec.source.files.path");
+            file.bad(&[Complaint { path, message }])
+        })?;
+        settings.files_uri = Some(uri);
+    }
+    let plan = plan::plan(&file.job, &settings).map_err(|complaints| file.bad(&complaints))?;
+    let unused = plan
+        .unused
+        .iter()
+        .copied()
+        .chain(file.others.iter().map(String::as_str));
+    let unused = unused.collect::<Vec<_>>().join(", ");
+    if !unused.is_empty() {
+        tracing::info!("not used by local: {unused}");
+    }
+    let programs = local::Programs::find()?;
+    if args.dry_run {
+        local::dry_run(&programs, &plan).await
+    } else {
+        local::run(&programs, &plan).await
+    }
+}

@@ -1,0 +1,141 @@
+//! `spec.sink`: where records go. Secrets are named here, never written here.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where records go: exactly one of these.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[has(self.elasticsearch), has(self.stats), has(self.stdout)].exists_one(x, x)")
+    .message("give exactly one of elasticsearch, stats and stdout"))]
+pub struct Sink {
+    /// Each record becomes a document of Elasticsearch or OpenSearch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elasticsearch: Option<Elasticsearch>,
+    /// Records are only counted, and a table of the counts is printed at the end: `stats: {}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stats: Option<Stats>,
+    /// Each record is one line of JSON on standard output: `stdout: {}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdout: Option<Stdout>,
+}
+
+/// Records are only counted. There is nothing to set: write `stats: {}`.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stats {}
+
+/// Each record is one line of JSON on standard output. There is nothing to set: write `stdout: {}`.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stdout {}
+
+/// An Elasticsearch or OpenSearch cluster.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.index) != has(self.dataStream)")
+    .message("give exactly one of index and dataStream"))]
+pub struct Elasticsearch {
+    /// The addresses of the cluster; requests go to all of them in turn.
+    #[schemars(length(min = 1, max = 16), inner(length(max = 1024), pattern(r"^https?://[^\s]+$")))]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub urls: Vec<String>,
+    /// The index that documents go to. One of `index` and `dataStream` must be given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), pattern(r"^[^A-Z_+\\/*?<>| ,#-][^A-Z\\/*?<>| ,#]*$"), extend("example" = "access-logs"))]
+    pub index: Option<String>,
+    /// The data stream that documents go to. One of `index` and `dataStream` must be given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), pattern(r"^[^A-Z_+\\/*?<>| ,#-][^A-Z\\/*?<>| ,#]*$"), extend("example" = "logs-access-default"))]
+    pub data_stream: Option<String>,
+    /// What identifies a document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<DocumentId>,
+    /// How workers sign in. Absent: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<ElasticsearchAuth>,
+    /// The certificate authority that signed the cluster's certificate, as PEM. Absent: those that the system trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<SecretKey>,
+    /// An ingest pipeline of the cluster that every document goes through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub pipeline: Option<String>,
+    /// Whether requests are compressed: `gzip` (default) or `none`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = "gzip"))]
+    pub compression: Option<Compression>,
+}
+
+/// What identifies a document.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(has(self.mode) && self.mode == 'field') == has(self.field)")
+    .message("field must be given for mode field, and for no other mode"))]
+pub struct DocumentId {
+    /// `record` (default): where the record came from, so that a record that is read again is not indexed again.
+    /// `field`: the value of a field of the record. `none`: Elasticsearch chooses, and a record that is read again is
+    /// indexed again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = "record"))]
+    pub mode: Option<DocumentIdMode>,
+    /// The field whose value identifies a document: a key, or keys joined by dots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub field: Option<String>,
+}
+
+/// What identifies a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DocumentIdMode {
+    /// Where the record came from.
+    Record,
+    /// A field of the record.
+    Field,
+    /// Whatever Elasticsearch chooses.
+    None,
+}
+
+/// How workers sign in to Elasticsearch.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.apiKey) != has(self.basic)").message("give exactly one of apiKey and basic"))]
+pub struct ElasticsearchAuth {
+    /// A Secret of the job's namespace that holds an API key, in the encoded form that Elasticsearch hands out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<SecretKey>,
+    /// A Secret of the job's namespace of the type kubernetes.io/basic-auth, with `username` and `password`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basic: Option<SecretName>,
+}
+
+/// One entry of a Secret in the job's namespace.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKey {
+    /// The name of the Secret.
+    #[schemars(length(min = 1, max = 253), pattern(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+    /// The key within it.
+    #[schemars(length(min = 1, max = 253), pattern(r"^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
+
+/// A Secret in the job's namespace.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretName {
+    /// The name of the Secret.
+    #[schemars(length(min = 1, max = 253), pattern(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
+/// How requests to Elasticsearch are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// gzip.
+    Gzip,
+    /// Not at all.
+    None,
+}

@@ -1,0 +1,112 @@
+//! `status`: what became of the job so far. Written by the operator alone.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What became of the job so far. Written by the operator alone.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IngestJobStatus {
+    /// The generation of the spec that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// How far the job has come, in one word. The conditions say more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// Ready, Discovered, ScalingActive, Complete, Failed and Suspended; and Reconciling and Stalled, which are there only
+    /// while they are true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// When the first work item was offered. From then on source, queue, sink and state cannot change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When the job ended, well or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed_at: Option<Time>,
+    /// When the last work item is expected to be settled, at the present rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_completion_at: Option<Time>,
+    /// Counts of work items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<Items>,
+    /// Counts of records, of the work items that are settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<Records>,
+    /// Work items that wait in the queue or are with a worker, as the queue tells: an approximation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<i64>,
+    /// Worker pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<i32>,
+    /// The label selector of the worker pods, for the scale sub-resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub selector: Option<String>,
+}
+
+/// How far a job has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Phase {
+    /// Nothing has been offered yet.
+    Pending,
+    /// Objects are being discovered, and worked on as they are found.
+    Discovering,
+    /// All objects are known, and are being worked on.
+    Running,
+    /// At rest, by `spec.suspend`.
+    Suspended,
+    /// Every work item is settled, and none was given up.
+    Complete,
+    /// Every work item is settled, and some were given up.
+    CompleteWithFailures,
+    /// The job ended before its work items were settled.
+    Failed,
+}
+
+/// Counts of work items.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Items {
+    /// Found so far.
+    #[serde(default)]
+    pub discovered: i64,
+    /// Whether `discovered` is the final number.
+    #[serde(default)]
+    pub discovered_is_final: bool,
+    /// Done with, given up ones included.
+    #[serde(default)]
+    pub settled: i64,
+    /// Given up.
+    #[serde(default)]
+    pub dead_letters: i64,
+    /// Bytes of those found so far, as stored.
+    #[serde(default)]
+    pub discovered_bytes: i64,
+    /// Bytes of those done with, as stored.
+    #[serde(default)]
+    pub settled_bytes: i64,
+}
+
+/// Counts of records, of the work items that are settled.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Records {
+    /// Read.
+    #[serde(default)]
+    pub read: i64,
+    /// Written to the sink.
+    #[serde(default)]
+    pub written: i64,
+    /// Left out by `where`.
+    #[serde(default)]
+    pub filtered: i64,
+    /// Found in the sink already, because they were written before.
+    #[serde(default)]
+    pub duplicates: i64,
+    /// Kept aside as dead letters.
+    #[serde(default)]
+    pub rejected: i64,
+}

@@ -1,0 +1,265 @@
+//! What must be run for a job: an [`IngestJob`] and the settings of this run in, two command lines out. Pure.
+//!
+//! Every struct of the job is taken apart without `..`, so that a new field can't be forgotten: it is translated, refused
+//! with a message, or listed as unused.
+
+use std::path::Path;
+
+use crate::{
+    crd::{Compression, Discoverer, Format, IngestJob, IngestJobSpec, Prefetch, S3, Sink, Source, Workers},
+    validate::{Complaint, FieldPath},
+};
+
+/// What this run adds to the job.
+#[derive(Debug, Clone, Default)]
+pub struct Settings<'a> {
+    /// The address of `source.files.path` on this machine, as in `file:///data/logs/`.
+    pub files_uri: Option<String>,
+    /// Lanes, instead of the job's own `workers.threads`.
+    pub threads: Option<u16>,
+    /// The file for rejected records.
+    pub dead_letters: Option<&'a Path>,
+}
+
+/// The arguments of the two programs, without their names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// Of pf-discoverer, whose standard output is pf-worker's standard input.
+    pub discoverer: Vec<String>,
+    /// Of pf-worker.
+    pub worker: Vec<String>,
+    /// Fields that are set but only mean something in a cluster.
+    pub unused: Vec<&'static str>,
+}
+
+/// Plans a job for this machine. The complaints name every field that can't be honoured here.
+pub fn plan(job: &IngestJob, settings: &Settings<'_>) -> Result<Plan, Vec<Complaint>> {
+    let IngestJobSpec {
+        source,
+        queue,
+        columns,
+        where_,
+        transform,
+        enrichment,
+        sink,
+        state,
+        workers,
+        discoverer,
+        error_budget,
+        suspend,
+        ttl_seconds_after_finished,
+    } = &job.spec;
+    let mut refused = Vec::new();
+    let mut refuse = |given: bool, field: &str, instead: &str| {
+        if given {
+            let message = format!("is not supported by `pf-operator local`: {instead}");
+            refused.push(Complaint::new(FieldPath::parse(field), message));
+        }
+    };
+    refuse(
+        queue.is_some(),
+        "spec.queue",
+        "leave it out, the programs are joined by a pipe",
+    );
+    refuse(transform.is_some(), "spec.transform", "`columns` and `where` are");
+    refuse(!enrichment.is_empty(), "spec.enrichment", "`columns` and `where` are");
+    refuse(
+        state.is_some(),
+        "spec.state",
+        "leave it out, every run starts from the beginning",
+    );
+    refuse(
+        error_budget.is_some(),
+        "spec.errorBudget",
+        "leave it out, rejected records are counted and never stop a run",
+    );
+    refuse(
+        *suspend == Some(true),
+        "spec.suspend",
+        "leave it out, or interrupt the run",
+    );
+    refuse(
+        sink.elasticsearch.is_some(),
+        "spec.sink.elasticsearch",
+        "`stats` and `stdout` are",
+    );
+
+    let mut plan = Plan::default();
+    discoverer_arguments(job, source, settings, &mut plan.discoverer);
+    if ttl_seconds_after_finished.is_some() {
+        plan.unused.push("spec.ttlSecondsAfterFinished");
+    }
+    if let Some(Discoverer { pod_template }) = discoverer
+        && pod_template.is_some()
+    {
+        plan.unused.push("spec.discoverer.podTemplate");
+    }
+    let Sink {
+        elasticsearch: _,
+        stats,
+        stdout,
+    } = sink;
+    let destination = match (stats, stdout) {
+        (Some(_), _) => "stats",
+        (None, Some(_)) => "stdout",
+        // Refused above.
+        (None, None) => "",
+    };
+    flag(&mut plan.worker, "destination", Some(destination));
+    flag(
+        &mut plan.worker,
+        "columns",
+        (!columns.is_empty()).then(|| columns.join(",")),
+    );
+    flag(&mut plan.worker, "filter", where_.as_ref());
+    worker_arguments(workers.as_ref(), settings, &mut plan);
+    if let Some(S3 {
+        bucket: _,
+        prefix: _,
+        region,
+        endpoint,
+        anonymous,
+    }) = &source.s3
+    {
+        s3_arguments(
+            region.as_ref(),
+            endpoint.as_ref(),
+            *anonymous == Some(true),
+            &mut plan.worker,
+        );
+    }
+    flag(
+        &mut plan.worker,
+        "dead-letters",
+        settings.dead_letters.map(|path| path.display().to_string()),
+    );
+    if refused.is_empty() { Ok(plan) } else { Err(refused) }
+}
+
+fn discoverer_arguments(job: &IngestJob, source: &Source, settings: &Settings<'_>, into: &mut Vec<String>) {
+    let Source {
+        s3,
+        files: _,
+        partitioning,
+        filters,
+        timezone,
+        pattern,
+        min_size,
+        max_size,
+        modified_after,
+        modified_before,
+        format,
+        compression,
+        split_bytes,
+        max_objects,
+    } = source;
+    flag(into, "job", job.metadata.name.as_ref());
+    flag(into, "uri", settings.files_uri.as_ref());
+    if let Some(S3 {
+        bucket,
+        prefix,
+        region,
+        endpoint,
+        anonymous,
+    }) = s3
+    {
+        let prefix = prefix.as_deref().unwrap_or_default();
+        flag(into, "uri", Some(format!("s3://{bucket}/{prefix}")));
+        s3_arguments(region.as_ref(), endpoint.as_ref(), *anonymous == Some(true), into);
+    }
+    flag(into, "partitioning", partitioning.as_ref());
+    for filter in filters {
+        flag(into, "filter", Some(filter));
+    }
+    flag(into, "timezone", timezone.as_ref());
+    flag(into, "pattern", pattern.as_ref());
+    flag(into, "min-size", min_size.as_ref());
+    flag(into, "max-size", max_size.as_ref());
+    flag(into, "modified-after", modified_after.as_ref());
+    flag(into, "modified-before", modified_before.as_ref());
+    flag(into, "format", format.and_then(format_name));
+    flag(into, "compression", compression.and_then(compression_name));
+    flag(into, "split-bytes", split_bytes.as_ref());
+    flag(into, "max-objects", max_objects.as_ref());
+}
+
+/// `auto` is what the discoverer does unasked.
+fn format_name(format: Format) -> Option<&'static str> {
+    match format {
+        Format::Auto => None,
+        Format::Ndjson => Some("ndjson"),
+        Format::Parquet => Some("parquet"),
+    }
+}
+
+fn compression_name(compression: Compression) -> Option<&'static str> {
+    match compression {
+        Compression::Auto => None,
+        Compression::None => Some("none"),
+        Compression::Gzip => Some("gzip"),
+        Compression::Zstd => Some("zstd"),
+    }
+}
+
+fn worker_arguments(workers: Option<&Workers>, settings: &Settings<'_>, plan: &mut Plan) {
+    let nothing = Workers::default();
+    let Workers {
+        threads,
+        batch_size,
+        prefetch,
+        max_record_bytes,
+        min,
+        max,
+        replicas,
+        scaling,
+        resources,
+        pod_template,
+    } = workers.unwrap_or(&nothing);
+    let threads = settings.threads.map(u32::from).or(*threads);
+    flag(&mut plan.worker, "threads", threads.as_ref());
+    flag(&mut plan.worker, "batch-size", batch_size.as_ref());
+    if let Some(Prefetch { count, memory_mb }) = prefetch {
+        flag(&mut plan.worker, "prefetch-count", count.as_ref());
+        flag(&mut plan.worker, "prefetch-memory-mb", memory_mb.as_ref());
+    }
+    flag(&mut plan.worker, "max-record-bytes", max_record_bytes.as_ref());
+    let mut unused = |given: bool, field| {
+        if given {
+            plan.unused.push(field);
+        }
+    };
+    unused(min.is_some(), "spec.workers.min");
+    unused(max.is_some(), "spec.workers.max");
+    unused(replicas.is_some(), "spec.workers.replicas");
+    unused(scaling.is_some(), "spec.workers.scaling");
+    unused(resources.is_some(), "spec.workers.resources");
+    unused(pod_template.is_some(), "spec.workers.podTemplate");
+}
+
+fn s3_arguments(region: Option<&String>, endpoint: Option<&String>, anonymous: bool, into: &mut Vec<String>) {
+    flag(into, "region", region);
+    flag(into, "s3-endpoint", endpoint);
+    if anonymous {
+        into.push("--anonymous".to_owned());
+    }
+}
+
+/// One argument, so that a value that begins with a dash stays a value.
+fn flag(into: &mut Vec<String>, name: &str, value: Option<impl ToString>) {
+    if let Some(value) = value {
+        into.push(format!("--{name}={}", value.to_string()));
+    }
+}
+
+/// A command line that a POSIX shell reads back as these words.
+pub fn shell_quoted<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,@%+".contains(&byte);
+    let quoted = words.into_iter().map(|word| {
+        if !word.is_empty() && word.bytes().all(plain) {
+            word.to_owned()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}

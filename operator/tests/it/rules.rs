@@ -1,0 +1,66 @@
+//! The rules of the schema, as the API server will hold them, over a job's life.
+
+use std::path::PathBuf;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use pf_operator::{
+    crd::{IngestJob, IngestJobStatus},
+    job_file::JobFile,
+    validate::update_rules,
+};
+
+const JOB: &str = "\
+apiVersion: paraflow.dev/v1alpha1
+kind: IngestJob
+metadata: {name: logs}
+spec:
+  source: {s3: {bucket: my-bucket}}
+  queue: {sqs: {url: 'https://sqs.eu-central-1.amazonaws.com/1/logs'}}
+  sink: {stats: {}}
+  state: {uri: 's3://my-bucket/state/'}
+  workers: {max: 4}
+";
+
+fn job(text: String) -> IngestJob {
+    JobFile::parse(text, "job.yaml".to_owned(), PathBuf::new()).unwrap().job
+}
+
+fn started(mut job: IngestJob) -> IngestJob {
+    let at = "2024-01-01T00:00:00Z".parse().unwrap();
+    job.status = Some(IngestJobStatus {
+        started_at: Some(Time(at)),
+        ..IngestJobStatus::default()
+    });
+    job
+}
+
+#[test]
+fn what_a_started_job_reads_and_writes_is_fixed() {
+    for (field, old, new) in [
+        ("source", "bucket: my-bucket", "bucket: another"),
+        ("sink", "stats: {}", "stdout: {}"),
+        ("queue", "/1/logs", "/1/others"),
+        (
+            "queue",
+            "  queue: {sqs: {url: 'https://sqs.eu-central-1.amazonaws.com/1/logs'}}\n",
+            "",
+        ),
+        ("state", "/state/", "/elsewhere/"),
+        ("state", "  state: {uri: 's3://my-bucket/state/'}\n", ""),
+    ] {
+        let before = job(JOB.to_owned());
+        assert!(JOB.contains(old));
+        let after = job(JOB.replace(old, new));
+        assert_eq!(update_rules(&after, &before), [], "{field}: not started yet");
+        let complaints = update_rules(&started(after), &started(before));
+        assert_eq!(complaints.len(), 1, "{field}: {complaints:?}");
+        assert!(complaints[0].message.contains(field), "{}", complaints[0]);
+    }
+}
+
+#[test]
+fn the_number_of_workers_of_a_started_job_may_change() {
+    let before = started(job(JOB.to_owned()));
+    let after = started(job(JOB.replace("max: 4", "max: 8")));
+    assert_eq!(update_rules(&after, &before), []);
+}
