@@ -125,7 +125,7 @@ impl Filters {
             let ends_in_time = match range.start {
                 None => true,
                 Some(Point::Civil(first)) => end > first,
-                Some(Point::Instant(first)) => self.latest(end).is_none_or(|end| end > first),
+                Some(Point::Instant(first)) => self.last_before(end).is_none_or(|last| last >= first),
             };
             starts_in_time && ends_in_time
         })
@@ -167,8 +167,10 @@ impl Filters {
         self.zone.to_ambiguous_timestamp(time).earlier().ok()
     }
 
-    fn latest(&self, time: DateTime) -> Option<Timestamp> {
-        self.zone.to_ambiguous_timestamp(time).later().ok()
+    /// The last instant whose clock shows less than `end`: `end` itself may be shown twice, and then comes too late.
+    fn last_before(&self, end: DateTime) -> Option<Timestamp> {
+        let last = end.checked_sub(Span::new().nanoseconds(1)).ok()?;
+        self.zone.to_ambiguous_timestamp(last).later().ok()
     }
 }
 
@@ -295,6 +297,32 @@ mod tests {
         ] {
             assert_eq!(hour_is_taken(filter, hour), taken, "{filter} {hour}");
         }
+    }
+
+    #[test]
+    fn a_change_of_clocks_loses_no_hour() {
+        let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let hours = |filter: &str, day: &str| -> Vec<i8> {
+            let filters = Filters::new(&[filter.to_owned()], zone.clone()).unwrap();
+            let day: Date = day.parse().unwrap();
+            let taken = |hour: &i8| {
+                let start = day.at(*hour, 0, 0, 0);
+                filters.allow_time(start, start.checked_add(Span::new().hours(1)).unwrap())
+            };
+            (0..24).filter(taken).collect()
+        };
+        // Written without a zone, as partitions are named: each name once, whatever the clocks do.
+        assert_eq!(hours("_time=2024-10-27T01..2024-10-27T03", "2024-10-27"), [1, 2, 3]);
+        assert_eq!(hours("_time=2024-10-27", "2024-10-27").len(), 24);
+        // Both of the two hours that clocks show as 02 are in the one partition of that name.
+        assert_eq!(hours("_time=2024-10-27T00Z", "2024-10-27"), [2]);
+        assert_eq!(hours("_time=2024-10-27T01Z", "2024-10-27"), [2]);
+        // In spring 01 is followed by 03.
+        let spring = hours("_time=2024-03-31T00Z..2024-03-31T01Z", "2024-03-31");
+        assert!(
+            spring.contains(&1) && spring.contains(&3) && !spring.contains(&4),
+            "{spring:?}"
+        );
     }
 
     #[test]
