@@ -1,3 +1,4 @@
-//! From batches to documents.
+//! From batches to documents, and the documents to where they go.
 
 pub mod json;
+pub mod output;

@@ -1,2 +1,54 @@
 //! `pf-worker`: work items in, documents out.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use pf_worker::{args::Args, plan::Plan, run};
+
+// Lanes allocate and free large buffers all the time; see docs/performance.md for what the allocator is worth.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Bad usage, as BSD's sysexits(3) has it.
+const EXIT_USAGE: u8 = 64;
+
+/// Threads for reading ahead: they wait more than they work, the lanes do the work.
+const READING_THREADS: usize = 2;
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are no errors, and go to standard output.
+            let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
+            error.print().ok();
+            return ExitCode::from(code);
+        }
+    };
+    let plan = pf_telemetry::logs::init().and_then(|()| Plan::new(args));
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(message) => {
+            eprintln!("error: {message}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(READING_THREADS)
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(run::run(plan)).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    });
+    // Standard input may still be read from, by a thread that only its end would wake.
+    runtime.shutdown_background();
+    code
+}

@@ -14,4 +14,4 @@ pub mod settle;
 pub use checkpoint::Checkpoint;
 pub use item::{ByteRange, Compression, Format, WorkItem};
 pub use queue::{Lease, WorkSink, WorkSource};
-pub use settle::settle;
+pub use settle::{Settlement, settle};

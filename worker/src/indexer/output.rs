@@ -1,0 +1,114 @@
+//! Where documents go on one machine: standard output, or nowhere but into the statistics.
+
+use std::io::{self, Write as _};
+
+use super::json::{self, Encoder};
+use crate::{
+    args::Destination,
+    batch::{Batch, LineBatch},
+};
+
+/// Why a batch was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Whoever read our standard output has gone.
+    #[error("standard output was closed")]
+    Closed,
+    /// Standard output can't be written.
+    #[error("cannot write to standard output")]
+    Write(#[source] io::Error),
+    /// The place for dead letters can't be written.
+    #[error("cannot keep a dead letter")]
+    DeadLetters(#[source] io::Error),
+    /// A column has no form in JSON.
+    #[error("cannot write a batch as JSON")]
+    Encode(#[source] json::Error),
+}
+
+/// One lane's way to the destination.
+#[derive(Debug)]
+pub struct Output {
+    destination: Destination,
+    encoder: Encoder,
+    text: Vec<u8>,
+    documents: Vec<std::ops::Range<usize>>,
+}
+
+impl Output {
+    /// A way to `destination`.
+    pub fn new(destination: Destination) -> Self {
+        Self {
+            destination,
+            encoder: Encoder::default(),
+            text: Vec::new(),
+            documents: Vec::new(),
+        }
+    }
+
+    /// Writes a batch whole, or not at all if the destination is gone. Gives the bytes of its documents, newlines included.
+    pub fn write(&mut self, batch: &Batch) -> Result<u64, Error> {
+        self.text.clear();
+        self.documents.clear();
+        match batch {
+            // Statistics need no copy of lines that are already what would be written.
+            Batch::Lines(batch) if self.destination == Destination::Stats => {
+                return Ok(batch
+                    .lines
+                    .iter()
+                    .map(|line| u64::from(line.end - line.start) + 1)
+                    .sum());
+            }
+            Batch::Lines(batch) => append_lines(batch, &mut self.text),
+            Batch::Columns(batch) => {
+                self.encoder
+                    .write(&batch.records, &mut self.text, &mut self.documents)
+                    .map_err(Error::Encode)?;
+            }
+        }
+        if self.destination == Destination::Stdout {
+            let mut stdout = io::stdout().lock();
+            stdout
+                .write_all(&self.text)
+                .and_then(|()| stdout.flush())
+                .map_err(|error| match error.kind() {
+                    io::ErrorKind::BrokenPipe => Error::Closed,
+                    _ => Error::Write(error),
+                })?;
+        }
+        Ok(self.text.len() as u64)
+    }
+}
+
+/// Appends the lines, each with one newline. Lines that lie next to each other are copied at once.
+fn append_lines(batch: &LineBatch, out: &mut Vec<u8>) {
+    let mut lines = batch.lines.iter().peekable();
+    while let Some(first) = lines.next() {
+        let mut end = first.end;
+        while let Some(next) = lines.peek()
+            && next.start == end + 1
+        {
+            end = next.end;
+            lines.next();
+        }
+        out.extend_from_slice(&batch.text[first.start as usize..end as usize]);
+        out.push(b'\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_written_as_they_are_and_what_lies_between_them_is_not() {
+        let text = b"{\"a\":1}\n{\"b\":2}\r\n\n{\"c\":3}".to_vec();
+        let batch = LineBatch {
+            lines: vec![0..7, 8..15, 18..25],
+            text,
+            offset_bytes: 0,
+        };
+        let mut out = Vec::new();
+        append_lines(&batch, &mut out);
+        assert_eq!(out, b"{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n");
+    }
+}

@@ -1,0 +1,208 @@
+//! Reading ahead of the lanes: objects are opened, and their first piece fetched, before a lane is free for them.
+//!
+//! Memory is bounded by construction. A waiting object holds one piece; an object that a lane reads holds a few. Nothing
+//! waits for memory that another holds, so nothing can wait for ever.
+
+use std::{
+    io::{self, Read},
+    ops::Range,
+    sync::Arc,
+};
+
+use bytes::{Buf as _, Bytes};
+use futures::StreamExt as _;
+use pf_storage::{ObjectUri, Storage};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, mpsc, oneshot},
+};
+
+use crate::{
+    metrics::Metrics,
+    reader::range_source::{Fetch, RangeSource},
+};
+
+/// The first look beyond the end of a range for the rest of its last line; each further one doubles.
+const TAIL_BYTES_FIRST: u64 = 64 * 1024;
+/// The longest look.
+const TAIL_BYTES_MAX: u64 = 1 << 20;
+
+/// An object to read, of one version.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// Where it is.
+    pub uri: ObjectUri,
+    /// The version that was listed.
+    pub etag: Option<String>,
+    /// Its size when it was listed.
+    pub size_bytes: u64,
+}
+
+/// A stream of an object's bytes, read from a lane's thread.
+#[derive(Debug)]
+pub struct Body {
+    pieces: mpsc::Receiver<pf_storage::Result<Bytes>>,
+    piece: Bytes,
+    taken: Arc<Notify>,
+}
+
+impl Body {
+    /// Starts to read `start..` of an object: `start..end` ahead of the reader, what is behind `end` only as it is asked for.
+    pub fn open(
+        runtime: &Handle,
+        storage: &Storage,
+        object: &Object,
+        range: Range<u64>,
+        pieces_ahead: usize,
+        metrics: &Metrics,
+    ) -> Self {
+        let (sender, pieces) = mpsc::channel(pieces_ahead);
+        let taken = Arc::new(Notify::new());
+        let pump = Pump {
+            storage: storage.clone(),
+            object: object.clone(),
+            range,
+            sender,
+            taken: taken.clone(),
+            metrics: metrics.clone(),
+        };
+        // Ends when the range does, or when the body is dropped: its channel is closed then.
+        runtime.spawn(pump.run());
+        Self {
+            pieces,
+            piece: Bytes::new(),
+            taken,
+        }
+    }
+
+    /// Lets reading run ahead: a lane has begun with this object.
+    pub fn take(&self) {
+        self.taken.notify_one();
+    }
+
+    /// The first bytes, up to `count`, without consuming them. Fewer only where the object (or its first piece) has fewer.
+    pub fn peek(&mut self, count: usize) -> io::Result<&[u8]> {
+        self.fill()?;
+        Ok(&self.piece[..count.min(self.piece.len())])
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        while self.piece.is_empty() {
+            match self.pieces.blocking_recv() {
+                Some(Ok(piece)) => self.piece = piece,
+                Some(Err(error)) => return Err(io::Error::other(error)),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Read for Body {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.fill()?;
+        let count = buffer.len().min(self.piece.len());
+        self.piece.copy_to_slice(&mut buffer[..count]);
+        Ok(count)
+    }
+}
+
+/// Fetches the pieces of one body.
+struct Pump {
+    storage: Storage,
+    object: Object,
+    range: Range<u64>,
+    sender: mpsc::Sender<pf_storage::Result<Bytes>>,
+    taken: Arc<Notify>,
+    metrics: Metrics,
+}
+
+impl Pump {
+    async fn run(self) {
+        let mut is_taken = false;
+        let Range { start, end } = self.range.clone();
+        if !self.send(start..end, &mut is_taken).await {
+            return;
+        }
+        let (mut at, mut step) = (end, TAIL_BYTES_FIRST);
+        while at < self.object.size_bytes {
+            // With all of the channel's room in hand it is empty: the reader has come to the end, and wants more.
+            match self.sender.reserve_many(self.sender.max_capacity()).await {
+                Ok(room) => drop(room),
+                Err(_) => return,
+            }
+            let to = self.object.size_bytes.min(at + step);
+            if !self.send(at..to, &mut is_taken).await {
+                return;
+            }
+            (at, step) = (to, TAIL_BYTES_MAX.min(step * 2));
+        }
+    }
+
+    /// Whether to go on: all of the range was sent, and somebody still wants it.
+    async fn send(&self, range: Range<u64>, is_taken: &mut bool) -> bool {
+        let mut stream = self.storage.read(&self.object.uri, self.object.etag.as_deref(), range);
+        while let Some(piece) = stream.next().await {
+            let is_last = piece.is_err();
+            if let Ok(piece) = &piece {
+                self.metrics.wire_bytes.inc_by(piece.len() as u64);
+            }
+            if self.sender.send(piece).await.is_err() || is_last {
+                return false;
+            }
+            if !*is_taken {
+                tokio::select! {
+                    () = self.taken.notified() => *is_taken = true,
+                    () = self.sender.closed() => return false,
+                }
+            }
+        }
+        true
+    }
+}
+
+/// Ranges of one object, fetched in the background.
+pub struct ObjectRanges {
+    /// Where fetches run.
+    pub runtime: Handle,
+    /// What fetches.
+    pub storage: Storage,
+    /// What is fetched.
+    pub object: Object,
+    /// Counts the bytes.
+    pub metrics: Metrics,
+}
+
+impl RangeSource for ObjectRanges {
+    fn size_bytes(&self) -> u64 {
+        self.object.size_bytes
+    }
+
+    fn fetch(&self, range: Range<u64>) -> Fetch {
+        let (sender, answer) = oneshot::channel();
+        let Self {
+            runtime,
+            storage,
+            object,
+            metrics,
+        } = self;
+        let (storage, object, metrics) = (storage.clone(), object.clone(), metrics.clone());
+        runtime.spawn(async move {
+            let mut sender = sender;
+            let read = storage.read_range(&object.uri, object.etag.as_deref(), range);
+            let read = tokio::select! {
+                read = read => read,
+                // Nobody waits any more.
+                () = sender.closed() => return,
+            };
+            if let Ok(bytes) = &read {
+                metrics.wire_bytes.inc_by(bytes.len() as u64);
+            }
+            sender.send(read).ok();
+        });
+        Fetch::new(move || match answer.blocking_recv() {
+            Ok(read) => read.map_err(io::Error::other),
+            Err(_) => Err(io::Error::other("reading was stopped")),
+        })
+    }
+}

@@ -1,0 +1,96 @@
+//! What a worker tells at the end: a table for a person, JSON for a program.
+
+use std::{fmt, time::Duration};
+
+use comfy_table::{CellAlignment, Table, presets};
+use indicatif::{HumanBytes, HumanCount};
+use serde::Serialize;
+
+use crate::metrics::Metrics;
+
+/// The statistics of a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// Work items settled: completed or given up.
+    pub objects: u64,
+    /// Work items given up.
+    pub objects_failed: u64,
+    /// Records read.
+    pub records_in: u64,
+    /// Records written.
+    pub records_out: u64,
+    /// Records that the filter did not let through.
+    pub records_filtered: u64,
+    /// Records that became dead letters.
+    pub records_rejected: u64,
+    /// Bytes read from storage.
+    pub wire_bytes: u64,
+    /// Bytes of records as read, decompressed.
+    pub decompressed_bytes: u64,
+    /// Bytes of documents.
+    pub output_bytes: u64,
+    /// Wall-clock time from the first look at the input to the last document.
+    pub seconds: f64,
+    /// Decompressed megabytes (10^6) in a second of wall-clock time.
+    pub mb_per_second: f64,
+    /// The most memory that the process had resident at any time.
+    pub peak_resident_bytes: u64,
+}
+
+impl Report {
+    /// What the counters say after `elapsed`.
+    pub fn new(metrics: &Metrics, elapsed: Duration) -> Self {
+        let seconds = elapsed.as_secs_f64();
+        let decompressed_bytes = metrics.decompressed_bytes.get();
+        Self {
+            objects: metrics.items_completed.get() + metrics.items_failed.get(),
+            objects_failed: metrics.items_failed.get(),
+            records_in: metrics.records_in.get(),
+            records_out: metrics.records_out.get(),
+            records_filtered: metrics.records_filtered.get(),
+            records_rejected: metrics.records_rejected.get(),
+            wire_bytes: metrics.wire_bytes.get(),
+            decompressed_bytes,
+            output_bytes: metrics.output_bytes.get(),
+            seconds,
+            mb_per_second: decompressed_bytes as f64 / 1e6 / seconds.max(1e-9),
+            peak_resident_bytes: peak_resident_bytes(),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = [
+            ("objects", HumanCount(self.objects).to_string()),
+            ("objects failed", HumanCount(self.objects_failed).to_string()),
+            ("records in", HumanCount(self.records_in).to_string()),
+            ("records out", HumanCount(self.records_out).to_string()),
+            ("records filtered out", HumanCount(self.records_filtered).to_string()),
+            ("records rejected", HumanCount(self.records_rejected).to_string()),
+            ("wire bytes", HumanBytes(self.wire_bytes).to_string()),
+            ("decompressed bytes", HumanBytes(self.decompressed_bytes).to_string()),
+            ("output bytes", HumanBytes(self.output_bytes).to_string()),
+            ("seconds", format!("{:.3}", self.seconds)),
+            ("MB/s (decompressed)", format!("{:.1}", self.mb_per_second)),
+            ("peak resident", HumanBytes(self.peak_resident_bytes).to_string()),
+        ];
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        for (name, value) in rows {
+            table.add_row([name.to_owned(), value]);
+        }
+        if let Some(column) = table.column_mut(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        write!(f, "{table}")
+    }
+}
+
+/// Linux keeps the high-water mark in `/proc/self/status` (proc(5), `VmHWM`). 0 where it can't be read.
+fn peak_resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.map_or(0, |kib| kib * 1024)
+}
