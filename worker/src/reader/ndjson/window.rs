@@ -229,7 +229,9 @@ impl<R: Read> Window<R> {
             }
             searched = self.filled;
             // One more for a carriage return that may belong to the line's end.
-            if self.filled > self.record_bytes_max.saturating_add(1) {
+            // The start of a byte order mark is not yet part of a record.
+            let may_be_mark = self.offset_bytes == 0 && BYTE_ORDER_MARK.starts_with(&self.text[..self.filled]);
+            if !may_be_mark && self.filled > self.record_bytes_max.saturating_add(1) {
                 self.skip_overlong_line(rejects, counts);
                 return;
             }
