@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use jiff::{
     Span, Timestamp,
-    civil::{Date, DateTime},
+    civil::{Date, DateTime, Time},
     tz::{Offset, TimeZone},
 };
 
@@ -67,7 +67,7 @@ impl Filters {
             return Ok(());
         }
         ensure!(!name.is_empty(), "it has no name before `=`");
-        let values: BTreeSet<String> = values.split(',').map(str::to_owned).collect();
+        let values = alternatives(values);
         for value in &values {
             ensure!(!value.is_empty(), "a value is empty");
             ensure!(
@@ -85,14 +85,10 @@ impl Filters {
         let read = |text: &str| (!text.is_empty()).then(|| point(text)).transpose();
         let range = TimeRange {
             start: read(first)?.map(|(start, _)| start),
-            end: read(last)?.map(|(_, end)| end),
+            end: read(last)?.and_then(|(_, end)| end),
         };
         if let (Some(start), Some(end)) = (range.start, range.end) {
-            let order = (self.instant(start), self.instant(end));
-            ensure!(
-                matches!(order, (Some(start), Some(end)) if start < end),
-                "the range `{text}` ends before it starts"
-            );
+            ensure!(self.in_order(start, end), "the range `{text}` ends before it starts");
         }
         Ok(range)
     }
@@ -155,10 +151,13 @@ impl Filters {
         }
     }
 
-    fn instant(&self, point: Point) -> Option<Timestamp> {
-        match point {
-            Point::Civil(time) => self.earliest(time),
-            Point::Instant(time) => Some(time),
+    /// Whether there is any time from `start` up to `end`.
+    fn in_order(&self, start: Point, end: Point) -> bool {
+        match (start, end) {
+            (Point::Civil(start), Point::Civil(end)) => start < end,
+            (Point::Instant(start), Point::Instant(end)) => start < end,
+            (Point::Civil(start), Point::Instant(end)) => self.earliest(start).is_none_or(|start| start < end),
+            (Point::Instant(start), Point::Civil(end)) => self.last_before(end).is_none_or(|last| start <= last),
         }
     }
 
@@ -174,8 +173,27 @@ impl Filters {
     }
 }
 
-/// Reads a year, month, day, hour, minute or second: its start, and its end.
-fn point(text: &str) -> Result<(Point, Point)> {
+/// Reads alternatives with commas between them; `\,` is a comma within one, `\\` a backslash.
+fn alternatives(text: &str) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    let mut one = String::new();
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => one.push(letters.next_if(|next| matches!(next, ',' | '\\')).unwrap_or(letter)),
+            ',' => {
+                all.insert(std::mem::take(&mut one));
+            }
+            _ => one.push(letter),
+        }
+    }
+    all.insert(one);
+    all
+}
+
+/// Reads a year, month, day, hour, minute, second or fraction of one: its start, and its end unless the calendar ends
+/// first. Nothing lies behind the year 9999, so that a range up to it is open.
+fn point(text: &str) -> Result<(Point, Option<Point>)> {
     let bad = || {
         format!(
             "`{text}` is no time: write 2024, 2024-01, 2024-01-31, 2024-01-31T05 or 2024-01-31T05:30, and Z or +01:00 behind a time for a zone"
@@ -189,30 +207,24 @@ fn point(text: &str) -> Result<(Point, Point)> {
         Some((clock, zone)) => (Some(clock), Some(zone)),
         None => (clock, None),
     };
+    let (clock, fraction) = match clock.and_then(|clock| clock.split_once('.')) {
+        Some((clock, fraction)) => (Some(clock), Some(fraction)),
+        None => (clock, None),
+    };
     let date: Vec<i16> = numbers(date, '-', 4).with_context(bad)?;
     let clock: Vec<i16> = match clock {
         Some(clock) => numbers(clock, ':', 2).with_context(bad)?,
         None => Vec::new(),
     };
-    ensure!(
-        date.len() <= 3 && clock.len() <= 3 && (clock.is_empty() || date.len() == 3),
-        bad()
-    );
+    let has_right_parts = date.len() <= 3 && clock.len() <= 3 && (clock.is_empty() || date.len() == 3);
+    ensure!(has_right_parts && (fraction.is_none() || clock.len() == 3), bad());
+    let nanoseconds = fraction.map_or(Some(0), nanoseconds).with_context(bad)?;
     let at = |numbers: &[i16], position: usize, missing: i16| numbers.get(position).copied().unwrap_or(missing) as i8;
-    let day = Date::new(date[0], at(&date, 1, 1), at(&date, 2, 1))
-        .ok()
-        .with_context(bad)?;
-    let start = DateTime::new(
-        day.year(),
-        day.month(),
-        day.day(),
-        at(&clock, 0, 0),
-        at(&clock, 1, 0),
-        at(&clock, 2, 0),
-        0,
-    )
-    .ok()
-    .with_context(bad)?;
+    let day = Date::new(date[0], at(&date, 1, 1), at(&date, 2, 1)).ok();
+    let start = day.with_context(bad)?;
+    let (hour, minute, second) = (at(&clock, 0, 0), at(&clock, 1, 0), at(&clock, 2, 0));
+    let time = Time::new(hour, minute, second, nanoseconds).ok().with_context(bad)?;
+    let start = start.to_datetime(time);
     let one = Span::new();
     let step = match (date.len(), clock.len()) {
         (1, _) => one.years(1),
@@ -220,15 +232,24 @@ fn point(text: &str) -> Result<(Point, Point)> {
         (_, 0) => one.days(1),
         (_, 1) => one.hours(1),
         (_, 2) => one.minutes(1),
+        _ if fraction.is_some() => one.nanoseconds(1),
         _ => one.seconds(1),
     };
-    let end = start.checked_add(step).unwrap_or(DateTime::MAX);
+    let end = start.checked_add(step).ok();
     let Some(zone) = zone else {
-        return Ok((Point::Civil(start), Point::Civil(end)));
+        return Ok((Point::Civil(start), end.map(Point::Civil)));
     };
     let offset = offset(zone).with_context(bad)?;
-    let instant = |time| offset.to_timestamp(time).ok().map(Point::Instant).with_context(bad);
-    Ok((instant(start)?, instant(end)?))
+    let instant = |time| offset.to_timestamp(time).ok();
+    // Instants end a day before the calendar does, so that the zone may be any.
+    let start = instant(start).unwrap_or(Timestamp::MAX);
+    Ok((Point::Instant(start), end.and_then(instant).map(Point::Instant)))
+}
+
+/// Reads the digits behind a second's point, nine at most.
+fn nanoseconds(digits: &str) -> Option<i32> {
+    let fits = (1..=9).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    fits.then(|| format!("{digits:0<9}").parse().ok()).flatten()
 }
 
 /// Reads numbers of two digits, the first one of `first_digits`.
@@ -292,6 +313,11 @@ mod tests {
                 true,
             ),
             ("_time=2024-01-01T05+01:00", "2024-01-01T05:00", false),
+            ("_time=2024-01-01..9999-12-31", "2024-02-01T00:00", true),
+            ("_time=9999", "2024-02-01T00:00", false),
+            ("_time=2024-01-01..9999-12-31T23:59:59Z", "2024-02-01T00:00", true),
+            ("_time=2024-01-01T05:59:59.999Z", "2024-01-01T05:00", true),
+            ("_time=2024-01-01T05:59:59.999", "2024-01-01T06:00", false),
             ("_time=2024-01-01,2024-01-03", "2024-01-02T00:00", false),
             ("_time=2024-01-01,2024-01-03", "2024-01-03T00:00", true),
         ] {
@@ -340,12 +366,31 @@ mod tests {
             "_time=2024-01-02..2024-01-01",
             "_time=2024-01T05",
             "_time=2024-01-01T25",
+            "_time=2024-01-01T05:30.5",
+            "_time=2024-01-01T05:30:00.",
+            "_time=2024-01-01T05:30:00.1234567890",
             "_time=x",
             "_time=2024-01-01T05+99:00",
         ] {
             assert!(filters(&[filter]).is_err(), "{filter}");
         }
         assert!(filters(&["a=1", "a=2"]).is_err());
+    }
+
+    #[test]
+    fn a_comma_in_a_value_is_written_with_a_backslash() {
+        let filters = filters(&[r"a=x\,y,b\c,d\\"]).unwrap();
+        let values: Vec<&str> = filters.values("a").unwrap().iter().map(String::as_str).collect();
+        assert_eq!(values, [r"b\c", r"d\", "x,y"]);
+    }
+
+    #[test]
+    fn a_range_with_one_end_in_a_repeated_hour_is_in_order() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        let range = "_time=2024-10-27T01:30:00Z..2024-10-27T02:45".to_owned();
+        let hour = |hour| jiff::civil::date(2024, 10, 27).at(hour, 0, 0, 0);
+        let filters = Filters::new(&[range], berlin).unwrap();
+        assert!(filters.allow_time(hour(2), hour(3)) && !filters.allow_time(hour(3), hour(4)));
     }
 
     proptest! {

@@ -53,10 +53,12 @@ impl Field {
 pub(crate) struct Partitioning {
     pieces: Vec<Piece>,
     filters: Filters,
+    /// Whether one text may have several readings within a part of the path.
+    ambiguous: bool,
 }
 
 /// What is known of a partition, from the beginning of its prefix up to some piece.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 struct Known {
     values: BTreeMap<String, String>,
     year: Option<i16>,

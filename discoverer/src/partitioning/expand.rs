@@ -4,7 +4,7 @@
 //! and those are read. The fan-out of one piece is small (a time is enumerated token by token), so that minutes over years
 //! take no memory. A prefix that is found may hold no key at all, or keys that don't read as the expression.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{Field, Known, Partitioning, Piece};
 
@@ -16,7 +16,7 @@ pub(crate) struct Node {
     /// Where enumerated pieces end in it: piece and offset.
     pub(crate) cuts: Vec<(usize, usize)>,
     piece: usize,
-    /// Every way to read the text that the filters allow.
+    /// Every way to read the text that the filters allow, as far as later pieces depend on it.
     readings: Vec<Known>,
 }
 
@@ -83,7 +83,7 @@ impl Partitioning {
             .expect("only levels that end in a slash are discovered");
         let text = below.get(node.prefix.len()..).ok_or(false)?;
         let read = |filtered| {
-            let mut all: Vec<Known> = Vec::new();
+            let mut all: HashSet<Known> = HashSet::new();
             for known in &node.readings {
                 all.extend(self.readings(node.piece, end, text, known, filtered));
             }
@@ -97,7 +97,7 @@ impl Partitioning {
             prefix: below.to_owned(),
             cuts: node.cuts.clone(),
             piece: end,
-            readings,
+            readings: readings.into_iter().collect(),
         })
     }
 

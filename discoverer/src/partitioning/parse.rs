@@ -25,7 +25,12 @@ impl Partitioning {
                 "--filter {name} has no placeholder of that name in --partitioning `{expression}`"
             );
         }
-        Ok(Self { pieces, filters })
+        let ambiguous = Self::is_ambiguous(&pieces);
+        Ok(Self {
+            pieces,
+            filters,
+            ambiguous,
+        })
     }
 }
 

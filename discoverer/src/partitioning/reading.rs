@@ -3,7 +3,7 @@
 //! A text may have several readings: `${a}-${b}` on `1-2-3`. All are followed, shorter values first; the first one that
 //! the filters allow is the key's reading.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{Known, Partitioning, Piece, Span};
 use crate::filter::TIME;
@@ -27,23 +27,14 @@ impl Partitioning {
     /// Reads what is behind the prefix of a key. It must begin with the whole expression; more may follow.
     pub(crate) fn read(&self, below: &str) -> Option<Reading> {
         let mut first = None;
-        let mut ends = Vec::with_capacity(self.pieces.len());
-        self.follow(
-            0,
-            self.pieces.len(),
-            below,
-            0,
-            Known::default(),
-            true,
-            &mut ends,
-            &mut |known, ends, _| {
-                first = Some(Reading {
-                    known,
-                    ends: ends.to_vec(),
-                });
-                false
-            },
-        );
+        let found = |known, ends: &[usize], _| {
+            first = Some(Reading {
+                known,
+                ends: ends.to_vec(),
+            });
+            false
+        };
+        Search::new(self, self.pieces.len(), below, true, found).follow(0, 0, Known::default());
         first
     }
 
@@ -59,24 +50,17 @@ impl Partitioning {
         partition
     }
 
-    /// All readings of exactly `text` by the pieces `from..to`.
-    pub(super) fn readings(&self, from: usize, to: usize, text: &str, known: &Known, filtered: bool) -> Vec<Known> {
-        let mut readings = Vec::new();
-        self.follow(
-            from,
-            to,
-            text,
-            0,
-            known.clone(),
-            filtered,
-            &mut Vec::new(),
-            &mut |known, _, end| {
-                if end == text.len() && !readings.contains(&known) {
-                    readings.push(known);
-                }
-                true
-            },
-        );
+    /// All readings of exactly `text` by the pieces `from..to`, of which only what later pieces depend on is kept.
+    pub(super) fn readings(&self, from: usize, to: usize, text: &str, known: &Known, filtered: bool) -> HashSet<Known> {
+        let mut readings = HashSet::new();
+        let found = |mut known: Known, _: &[usize], end: usize| {
+            if end == text.len() {
+                self.forget(&mut known, to);
+                readings.insert(known);
+            }
+            true
+        };
+        Search::new(self, to, text, filtered, found).follow(from, 0, known.clone());
         readings
     }
 
@@ -89,71 +73,118 @@ impl Partitioning {
         }
     }
 
-    /// Calls `found` for each reading until it says false; returns false then.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the state of a recursion that only this file calls"
-    )]
-    fn follow(
-        &self,
-        from: usize,
-        to: usize,
-        text: &str,
-        at: usize,
-        mut known: Known,
-        filtered: bool,
-        ends: &mut Vec<usize>,
-        found: &mut dyn FnMut(Known, &[usize], usize) -> bool,
-    ) -> bool {
-        if from == to {
-            let allowed = known.span() != Span::Never && (!filtered || self.allows(&known));
-            return !allowed || found(known, ends, at);
-        }
-        let rest = &text[at..];
-        let mut go = |known: Known, length: usize, ends: &mut Vec<usize>| {
-            ends.push(at + length);
-            let more = self.follow(from + 1, to, text, at + length, known, filtered, ends, found);
-            ends.pop();
-            more
+    /// Drops the values that no piece from `piece` on asks for again.
+    fn forget(&self, known: &mut Known, piece: usize) {
+        let again = |name: &String| {
+            self.pieces[piece..]
+                .iter()
+                .any(|piece| matches!(piece, Piece::Value(value) if value == name))
         };
-        match &self.pieces[from] {
-            Piece::Literal(literal) => !rest.starts_with(literal.as_str()) || go(known, literal.len(), ends),
+        known.values.retain(|name, _| again(name));
+    }
+
+    /// Whether a part of the path has two values, so that a text may be cut between them in several ways.
+    pub(super) fn is_ambiguous(pieces: &[Piece]) -> bool {
+        pieces
+            .split(|piece| matches!(piece, Piece::Literal(text) if text.ends_with('/')))
+            .any(|level| level.iter().filter(|piece| matches!(piece, Piece::Value(_))).count() > 1)
+    }
+}
+
+/// One search for readings of a text.
+struct Search<'a, F> {
+    partitioning: &'a Partitioning,
+    to: usize,
+    text: &'a str,
+    filtered: bool,
+    ends: Vec<usize>,
+    /// Places that were followed to their end. Without it a text of many separators would be cut in more ways than
+    /// anybody can wait for.
+    been: HashSet<(usize, usize, Known)>,
+    /// Takes a reading; false ends the search.
+    found: F,
+}
+
+impl<'a, F: FnMut(Known, &[usize], usize) -> bool> Search<'a, F> {
+    fn new(partitioning: &'a Partitioning, to: usize, text: &'a str, filtered: bool, found: F) -> Self {
+        Self {
+            partitioning,
+            to,
+            text,
+            filtered,
+            ends: Vec::with_capacity(to),
+            been: HashSet::new(),
+            found,
+        }
+    }
+
+    /// Follows every reading from a piece and an offset on. False when the search is over.
+    fn follow(&mut self, piece: usize, at: usize, mut known: Known) -> bool {
+        if piece == self.to {
+            let allowed = known.span() != Span::Never && (!self.filtered || self.partitioning.allows(&known));
+            return !allowed || (self.found)(known, &self.ends, at);
+        }
+        let (partitioning, text) = (self.partitioning, self.text);
+        let rest = &text[at..];
+        match &partitioning.pieces[piece] {
+            Piece::Literal(literal) => !rest.starts_with(literal.as_str()) || self.go(piece, at + literal.len(), known),
             Piece::Time(field) => {
                 let digits = rest.get(..field.digits());
                 let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
                 let Some(number) = digits.and_then(|digits| digits.parse().ok()) else {
                     return true;
                 };
-                !known.note(*field, number) || go(known, field.digits(), ends)
+                !known.note(*field, number) || self.go(piece, at + field.digits(), known)
             }
             Piece::Value(name) => {
-                let part = rest.split('/').next().unwrap_or_default();
-                let is_last = from + 1 == self.pieces.len();
-                for (start, letter) in part.char_indices() {
-                    let end = start + letter.len_utf8();
-                    // Nothing tells where the last value ends but the end of its part.
-                    if is_last && end < part.len() {
-                        continue;
-                    }
-                    if let Some(Piece::Literal(next)) = self.pieces.get(from + 1)
-                        && !rest[end..].starts_with(next.as_str())
-                    {
-                        continue;
-                    }
-                    let value = &part[..end];
-                    if known.values.get(name).is_some_and(|earlier| earlier != value)
-                        || filtered && !self.filters.allow_value(name, value)
-                    {
-                        continue;
-                    }
-                    let mut known = known.clone();
-                    known.values.insert(name.clone(), value.to_owned());
-                    if !go(known, end, ends) {
-                        return false;
+                if partitioning.ambiguous {
+                    let mut past = known.clone();
+                    partitioning.forget(&mut past, piece);
+                    if !self.been.insert((piece, at, past)) {
+                        return true;
                     }
                 }
-                true
+                self.follow_value(piece, at, name, &known)
             }
         }
+    }
+
+    /// Follows a value, the shortest first.
+    fn follow_value(&mut self, piece: usize, at: usize, name: &str, known: &Known) -> bool {
+        let (partitioning, rest) = (self.partitioning, &self.text[at..]);
+        let part = rest.split('/').next().unwrap_or_default();
+        let is_last = piece + 1 == partitioning.pieces.len();
+        for (start, letter) in part.char_indices() {
+            let end = start + letter.len_utf8();
+            // Nothing tells where the last value ends but the end of its part.
+            if is_last && end < part.len() {
+                continue;
+            }
+            if let Some(Piece::Literal(next)) = partitioning.pieces.get(piece + 1)
+                && !rest[end..].starts_with(next.as_str())
+            {
+                continue;
+            }
+            let value = &part[..end];
+            if known.values.get(name).is_some_and(|earlier| earlier != value)
+                || self.filtered && !partitioning.filters.allow_value(name, value)
+            {
+                continue;
+            }
+            let mut known = known.clone();
+            known.values.insert(name.to_owned(), value.to_owned());
+            if !self.go(piece, at + end, known) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Goes on behind a piece that ends at `end`.
+    fn go(&mut self, piece: usize, end: usize, known: Known) -> bool {
+        self.ends.push(end);
+        let more = self.follow(piece + 1, end, known);
+        self.ends.pop();
+        more
     }
 }

@@ -166,6 +166,31 @@ fn bad_expressions_and_filters_without_placeholder_are_refused() {
     assert!(error.contains("regoin") && error.contains("r=${region}/"), "{error}");
 }
 
+#[test]
+fn a_text_of_many_separators_is_read_without_trying_every_way_to_cut_it() {
+    let dashes = "-".repeat(300);
+    let gone = partitioning("${a}-${b}-${c}-${d}-${e}.gz", &[]).unwrap();
+    assert!(gone.read(&dashes).is_none());
+    assert!(gone.read(&format!("{dashes}.gz")).is_some());
+    // The same in a folder that is discovered, with a value that comes again.
+    let folder = partitioning("${a}-${b}-${c}-${d}/${b}/", &[]).unwrap();
+    let node = folder
+        .folder(&discovered(&folder), &format!("{}/", "-".repeat(60)))
+        .unwrap();
+    let Step::Children(children) = folder.step(node) else {
+        panic!("the value is known from the folder above");
+    };
+    assert_eq!(children.len(), 54);
+}
+
+/// The node of the first folder that has to be discovered.
+fn discovered(partitioning: &Partitioning) -> Node {
+    match partitioning.step(Partitioning::start()) {
+        Step::Discover(node) => node,
+        other => panic!("{other:?}"),
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_makes_the_parser_panic(text in any::<String>(), near in r"[${}_time:%YmdHMj/a-]{0,30}", key in any::<String>()) {
