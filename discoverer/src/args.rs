@@ -4,7 +4,7 @@
 
 use std::num::NonZeroU64;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, ValueEnum, builder::BoolishValueParser};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,8 +19,12 @@ Examples:
       --filter region=eu,us --filter _time=2024-01-01..2024-01-31
 
   A server that is not AWS, objects of 10 MB to 1 GiB, at most a thousand of them:
-    pf-discoverer --uri s3://logs/ --s3-endpoint http://localhost:9000 --min-size 10MB --max-size 1GiB \\
-      --max-objects 1000
+    pf-discoverer --uri s3://logs/ --s3-endpoint http://localhost:9000 --min-size 10MB \\
+      --max-size 1GiB --max-objects 1000
+
+  What would that cost?
+    pf-discoverer --uri s3://logs/ --partitioning 'date=${_time:%Y-%m-%d}/' \\
+      --filter _time=2024-01-01..2024-12-31 --dry-run
 
 Exit codes: 0 everything was listed, also if nothing matched; 1 failed or interrupted; 64 bad usage.";
 
@@ -55,7 +59,7 @@ pub(crate) struct Args {
     pub(crate) region: Option<String>,
 
     /// Send no credentials, for public buckets [default: requests are signed].
-    #[arg(long, env = "PF_ANONYMOUS", hide_env_values = true)]
+    #[arg(long, env = "PF_ANONYMOUS", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(crate) anonymous: bool,
 
     /// Glob that the key below the prefix must match whole: `*` and `?` stay within one part of the path, `**` crosses
@@ -71,13 +75,14 @@ pub(crate) struct Args {
 
     /// What placeholders of --partitioning may be, `region=eu,us` or `_time=2024-01-01..2024-01-31`: values are
     /// alternatives, a time is the whole of what is written, both ends of a range included, and either may be open.
-    /// Repeatable: all filters must hold. Several in one are separated by `;` [default: no filter].
+    /// A comma within a value is written `\,`. Repeatable: all filters must hold; in the environment, one a line
+    /// [default: no filter].
     #[arg(
         long,
         value_name = "NAME=VALUES",
         env = "PF_FILTER",
         hide_env_values = true,
-        value_delimiter = ';'
+        value_delimiter = '\n'
     )]
     pub(crate) filter: Vec<String>,
 
@@ -135,7 +140,7 @@ pub(crate) struct Args {
 
     /// Offer nothing: print the prefixes that would be listed, what that costs at least in requests and dollars, and a
     /// sample of what matches [default: run].
-    #[arg(long, env = "PF_DRY_RUN", hide_env_values = true)]
+    #[arg(long, env = "PF_DRY_RUN", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(crate) dry_run: bool,
 
     /// Where items go.

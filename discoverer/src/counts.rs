@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use pf_storage::ObjectMeta;
+
 use crate::selection::Skip;
 
 /// Counters that tasks share. Each stands for itself, so that no order between them is needed.
@@ -38,6 +40,18 @@ impl Counts {
             &self.folders_unread
         };
         count.fetch_add(1, Relaxed);
+    }
+
+    /// Counts objects that lie where the expression has only folders.
+    pub(crate) fn see_beside_folders(&self, objects: &[ObjectMeta]) {
+        self.keys.fetch_add(objects.len() as u64, Relaxed);
+        for object in objects {
+            self.skip(if object.uri.key().ends_with('/') {
+                Skip::FolderMarker
+            } else {
+                Skip::Partitioning
+            });
+        }
     }
 
     /// Discovered folders, first those that filters kept out, then those that don't fit the expression.

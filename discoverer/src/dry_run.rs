@@ -10,7 +10,6 @@ use tokio::sync::mpsc;
 use crate::{
     listing::{Listing, PAGE_KEYS_MAX, page},
     partitioning::Node,
-    walk,
 };
 
 /// Prefixes that are counted; a run lists all of them, however many.
@@ -91,8 +90,8 @@ async fn prefixes(listing: &Listing<'_>) -> Result<Prefixes, Error> {
         while receiver.recv().await.is_some() {}
         found
     };
-    let walk = walk::walk(listing.storage, listing.root, partitioning, listing.counts, sender);
-    let (walked, found) = futures::join!(walk, count);
+    let walk = listing.walk(partitioning);
+    let (walked, found) = futures::join!(walk.run(sender), count);
     walked.map(|()| found)
 }
 

@@ -13,7 +13,7 @@ use crate::{
     partitioning::{Node, Partitioning},
     selection::{Selection, Skip},
     split::{Split, Splitting},
-    walk,
+    walk::Walk,
 };
 
 /// The most that S3 gives in a page.
@@ -59,7 +59,7 @@ impl Listing<'_> {
             return self.prefix(None, pages).await;
         };
         let (sender, receiver) = mpsc::channel(self.parallel_max);
-        let walk = walk::walk(self.storage, self.root, partitioning, self.counts, sender);
+        let walk = self.walk(partitioning);
         let leaves = stream::unfold(receiver, async |mut receiver| {
             let leaf = receiver.recv().await?;
             Some((leaf, receiver))
@@ -67,8 +67,19 @@ impl Listing<'_> {
         let lists = leaves.map(Ok).try_for_each_concurrent(self.parallel_max, async |leaf| {
             self.prefix(Some((partitioning, &leaf)), pages).await
         });
-        futures::try_join!(walk, lists)?;
+        futures::try_join!(walk.run(sender), lists)?;
         Ok(())
+    }
+
+    /// The walk to the prefixes.
+    pub(crate) fn walk<'a>(&'a self, partitioning: &'a Partitioning) -> Walk<'a> {
+        Walk {
+            storage: self.storage,
+            root: self.root,
+            partitioning,
+            parallel_max: self.parallel_max,
+            counts: self.counts,
+        }
     }
 
     /// Lists one prefix.

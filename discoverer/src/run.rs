@@ -83,7 +83,14 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         offered = writer => offered.context("the writer panicked")?.context("cannot write to standard output")?,
         () = shutdown.aborted() => return Ok(Outcome::Interrupted),
     };
-    tell(&counts, offered);
+    let end = match &listed {
+        _ if offered.reader_left => "the reader of the items left before the end",
+        Some(Ok(())) if objects_max == Some(offered.objects) => "stopped at --max-objects",
+        Some(Ok(())) => "listed",
+        Some(Err(_)) => "failed before the end",
+        None => "interrupted before the end",
+    };
+    tell(&counts, offered, end);
     let Some(listed) = listed else {
         tracing::warn!("interrupted: the items offered are not all that match");
         return Ok(Outcome::Interrupted);
@@ -96,12 +103,12 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
     Ok(Outcome::Complete)
 }
 
-fn tell(counts: &Counts, offered: Offered) {
+fn tell(counts: &Counts, offered: Offered, end: &str) {
     let Offered {
         items,
         objects,
         bytes,
-        reader_left,
+        reader_left: _,
     } = offered;
     let skips = counts.skips();
     tracing::info!(
@@ -113,12 +120,7 @@ fn tell(counts: &Counts, offered: Offered) {
         objects,
         items,
         bytes,
-        "{}",
-        if reader_left {
-            "the reader of the items left before the end"
-        } else {
-            "listed"
-        }
+        "{end}"
     );
 }
 
@@ -133,10 +135,18 @@ fn warn_of_nothing(counts: &Counts, root: &str) {
     let (kept_out, unread) = counts.folders();
     let prefixes = counts.prefixes.load(Relaxed);
     match counts.keys.load(Relaxed) {
-        0 if kept_out + unread > 0 => tracing::warn!(
-            "nothing to offer: no key below {root} is in a partition that is asked for; of the folders found, \
-             {kept_out} are kept out by --filter and {unread} don't fit --partitioning"
-        ),
+        keys if kept_out + unread > 0 => {
+            let skips = counts.skips();
+            let of_keys = if keys == 0 {
+                String::new()
+            } else {
+                format!("; of {keys} keys {skips}")
+            };
+            tracing::warn!(
+                "nothing to offer: no key below {root} is in a partition that is asked for; of the folders found, \
+                 {kept_out} are kept out by --filter and {unread} don't fit --partitioning{of_keys}"
+            );
+        }
         0 if prefixes != 1 => tracing::warn!("nothing to offer: no key below {root} in any of {prefixes} partitions"),
         0 => tracing::warn!("nothing to offer: no key begins with {root}"),
         keys => tracing::warn!("nothing to offer: of {keys} keys {}", counts.skips()),

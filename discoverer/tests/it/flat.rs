@@ -131,10 +131,27 @@ fn bad_usage_ends_with_64_before_anything_is_listed() {
 }
 
 #[test]
+fn switches_in_the_environment_are_words_or_digits() {
+    let folder = folder_with(&[("a", 1)]);
+    for (word, code) in [("1", 0), ("true", 0), ("no", 0), ("perhaps", 64)] {
+        let mut command = command(&["--uri", &uri_of(folder.path())]);
+        let output = command.env("PF_ANONYMOUS", word).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{word}");
+    }
+}
+
+#[test]
 fn a_missing_folder_or_bucket_is_a_failure() {
     let gone = run(&["--uri", "file:///no/such/folder/"]);
     assert_eq!(gone.code, 1);
     assert!(gone.stderr.contains("there is no bucket or folder"), "{}", gone.stderr);
+    for expression in ["${a}/", "${_time:%Y}/"] {
+        let flags = ["--partitioning", expression, "--filter", "_time=2024"];
+        let flags = &flags[..if expression == "${a}/" { 2 } else { 4 }];
+        let gone = run(&[&["--uri", "file:///no/such/folder/"], flags].concat());
+        assert_eq!(gone.code, 1, "{}", gone.stderr);
+        assert!(gone.stderr.contains("there is no bucket or folder"), "{}", gone.stderr);
+    }
     let gone = run_on_s3(&["--bucket", "no-such-bucket"]);
     assert_eq!(gone.code, 1);
     assert!(gone.stderr.contains("there is no bucket or folder"), "{}", gone.stderr);

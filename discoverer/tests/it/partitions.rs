@@ -13,7 +13,7 @@ const KEYS: [&str; 8] = [
     "data/region=us/date=2024-02-01/hour=00/a.json",
     "data/region=a%20+b/date=2024-01-31/hour=07/a.json",
     "data/region=us/date=soon/hour=00/a.json",
-    "data/region=us/readme",
+    "data/region=us/date=readme",
     "other/region=us/date=2024-01-31/hour=00/a.json",
 ];
 
