@@ -9,6 +9,9 @@ pub const NULLS: &str = "paraflow.nulls";
 /// Without it a null is a value of its own, and is written as `null`.
 pub const NULLS_ABSENT: &str = "absent";
 
+/// Arrow's name for an extension type, in a field's metadata.
+pub const EXTENSION: &str = "ARROW:extension:name";
+
 /// Records of one work item.
 #[derive(Debug)]
 pub enum Batch {

@@ -12,7 +12,7 @@ mod tests;
 use std::{fmt::Write as _, io::Write as _, ops::Range, sync::Arc};
 
 use arrow::{
-    array::{Array, AsArray, GenericListArray, OffsetSizeTrait, PrimitiveArray, RecordBatch},
+    array::{Array, AsArray, GenericListArray, OffsetSizeTrait, RecordBatch},
     datatypes::{
         ArrowPrimitiveType, DataType, Field, FieldRef, Fields, SchemaRef, TimeUnit, TimestampMicrosecondType,
         TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
@@ -26,10 +26,7 @@ use arrow::{
 };
 use serde::de::IgnoredAny;
 
-use crate::batch::{NULLS, NULLS_ABSENT};
-
-/// Arrow's name for an extension type, in a field's metadata.
-const EXTENSION: &str = "ARROW:extension:name";
+use crate::batch::{EXTENSION, NULLS, NULLS_ABSENT};
 
 /// Why rows can't be written: a column's type has no JSON form.
 #[derive(Debug, thiserror::Error)]
@@ -199,12 +196,7 @@ impl EncoderFactory for Ours {
                 Box::new(List { values, place })
             }
             (DataType::Map(entries, _), _) => map(entries, array, options)?,
-            (DataType::Timestamp(unit, Some(_)), _) => Box::new(match unit {
-                TimeUnit::Second => Instants::new(array.as_primitive::<TimestampSecondType>(), 1_000_000_000),
-                TimeUnit::Millisecond => Instants::new(array.as_primitive::<TimestampMillisecondType>(), 1_000_000),
-                TimeUnit::Microsecond => Instants::new(array.as_primitive::<TimestampMicrosecondType>(), 1_000),
-                TimeUnit::Nanosecond => Instants::new(array.as_primitive::<TimestampNanosecondType>(), 1),
-            }),
+            (DataType::Timestamp(unit, Some(_)), _) => Box::new(Instants::new(*unit, array)),
             (kind, _) if kind.is_temporal() => Box::new(Moment {
                 values: ArrayFormatter::try_new(array, &FormatOptions::new().with_display_error(false))?,
                 text: String::new(),
@@ -258,17 +250,30 @@ struct Instants<'a> {
 }
 
 impl<'a> Instants<'a> {
-    fn new<T: ArrowPrimitiveType<Native = i64>>(array: &'a PrimitiveArray<T>, unit: i128) -> Self {
-        let values = array.values();
+    fn new(unit: TimeUnit, array: &'a dyn Array) -> Self {
+        fn values<T: ArrowPrimitiveType<Native = i64>>(array: &dyn Array) -> &[i64] {
+            array.as_primitive::<T>().values()
+        }
+        let (values, unit) = match unit {
+            TimeUnit::Second => (values::<TimestampSecondType>(array), 1_000_000_000),
+            TimeUnit::Millisecond => (values::<TimestampMillisecondType>(array), 1_000_000),
+            TimeUnit::Microsecond => (values::<TimestampMicrosecondType>(array), 1_000),
+            TimeUnit::Nanosecond => (values::<TimestampNanosecondType>(array), 1),
+        };
         Self { values, unit }
+    }
+
+    /// `None` for a moment beyond the calendar.
+    fn at(&self, row: usize) -> Option<jiff::Timestamp> {
+        jiff::Timestamp::from_nanosecond(i128::from(self.values[row]) * self.unit).ok()
     }
 }
 
 impl ValueEncoder for Instants<'_> {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
-        match jiff::Timestamp::from_nanosecond(i128::from(self.values[row]) * self.unit) {
-            Ok(instant) => write!(out, "\"{instant}\"").expect("memory takes it"),
-            Err(_) => out.extend_from_slice(b"null"),
+        match self.at(row) {
+            Some(instant) => write!(out, "\"{instant}\"").expect("memory takes it"),
+            None => out.extend_from_slice(b"null"),
         }
     }
 }
@@ -321,9 +326,29 @@ fn list<'a, O: OffsetSizeTrait>(
 
 struct Map<'a> {
     offsets: &'a [i32],
-    keys: ArrayFormatter<'a>,
+    keys: MapKeys<'a>,
     values: NullableEncoder<'a>,
     text: String,
+}
+
+enum MapKeys<'a> {
+    /// Of a known zone, for which Arrow's formatter would need a table of zones.
+    Instants(Instants<'a>),
+    Others(ArrayFormatter<'a>),
+}
+
+impl MapKeys<'_> {
+    /// A key that has no text, a date beyond the calendar, becomes the empty key.
+    fn write(&self, entry: usize, text: &mut String) {
+        text.clear();
+        let written = match self {
+            Self::Instants(keys) => keys.at(entry).map(|instant| write!(text, "{instant}")),
+            Self::Others(keys) => Some(write!(text, "{}", keys.value(entry))),
+        };
+        if !matches!(written, Some(Ok(()))) {
+            text.clear();
+        }
+    }
 }
 
 impl ValueEncoder for Map<'_> {
@@ -334,11 +359,7 @@ impl ValueEncoder for Map<'_> {
             if index > 0 {
                 out.push(b',');
             }
-            self.text.clear();
-            // A key that has no text, a date beyond the calendar, becomes the empty key.
-            if write!(self.text, "{}", self.keys.value(entry)).is_err() {
-                self.text.clear();
-            }
+            self.keys.write(entry, &mut self.text);
             string(&self.text, out);
             out.push(b':');
             value_or_null(&mut self.values, entry, out);
@@ -359,9 +380,17 @@ fn map<'a>(
     let Some(value) = fields.get(1) else {
         return Err(ArrowError::JsonError("the entries of a map have no value".to_owned()));
     };
+    let keys = array.keys().as_ref();
+    let keys = match keys.data_type() {
+        DataType::Timestamp(unit, Some(_)) => MapKeys::Instants(Instants::new(*unit, keys)),
+        _ => MapKeys::Others(ArrayFormatter::try_new(
+            keys,
+            &FormatOptions::new().with_display_error(false),
+        )?),
+    };
     Ok(Box::new(Map {
         offsets: array.value_offsets(),
-        keys: ArrayFormatter::try_new(array.keys().as_ref(), &FormatOptions::new().with_display_error(false))?,
+        keys,
         values: make_encoder(value, array.values().as_ref(), options)?,
         text: String::new(),
     }))

@@ -1,6 +1,7 @@
 //! A predicate asked about Arrow columns. The meaning is the room's; what Arrow adds: decimals compare by value, a double
 //! with the double nearest to the literal, NaN is a value of another type, and a date, time or timestamp with text that is
-//! one (a naive timestamp is taken as UTC). An absent key and a null are the same here.
+//! one (a naive timestamp is taken as UTC). An absent key and a null are the same here. Text of Arrow's JSON extension type
+//! is the value that it spells, and a UUID is its text with hyphens: both as they would stand in NDJSON.
 
 use std::cmp::Ordering;
 
@@ -10,14 +11,33 @@ use arrow::{
     compute::cast,
     datatypes::{
         ArrowPrimitiveType, DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type,
-        Decimal256Type, Fields, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-        Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimeUnit,
+        Decimal256Type, Field, Fields, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+        Int64Type, Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimeUnit,
         TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type,
         UInt16Type, UInt32Type, UInt64Type,
     },
 };
 
+use serde::de::IgnoredAny;
+
 use super::{Literal, Operator, Predicate, Term, number::Border};
+use crate::{batch::EXTENSION, reader::ndjson::compare::Comparison};
+
+/// A column that a path leads to.
+struct Found {
+    array: ArrayRef,
+    /// Where it, or what it lies in, is null.
+    nulls: Option<NullBuffer>,
+    kind: Kind,
+}
+
+/// What the values of a column are, beyond their Arrow type.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Json,
+    Uuid,
+}
 
 impl Predicate {
     /// Which rows pass; never null.
@@ -40,24 +60,27 @@ impl Term {
     }
 
     /// A path that is spelled in two ways (`a.b` nested and as a key with a dot) passes if one does.
-    fn evaluate(&self, rows: usize, found: &[(ArrayRef, Option<NullBuffer>)]) -> BooleanBuffer {
+    fn evaluate(&self, rows: usize, found: &[Found]) -> BooleanBuffer {
         if self.holds_for_missing() {
             return found
                 .iter()
-                .fold(BooleanBuffer::new_set(rows), |all, (_, nulls)| match nulls {
+                .fold(BooleanBuffer::new_set(rows), |all, found| match &found.nulls {
                     Some(nulls) => &all & &!nulls.inner(),
                     None => BooleanBuffer::new_unset(rows),
                 });
         }
-        found
-            .iter()
-            .fold(BooleanBuffer::new_unset(rows), |any, (array, nulls)| {
-                let holds = self.values(array.as_ref());
-                match nulls {
-                    Some(nulls) => &any | &(&holds & nulls.inner()),
-                    None => &any | &holds,
-                }
-            })
+        found.iter().fold(BooleanBuffer::new_unset(rows), |any, found| {
+            let array = found.array.as_ref();
+            let holds = match found.kind {
+                Kind::Plain => self.values(array),
+                Kind::Json => self.json(array),
+                Kind::Uuid => self.uuids(array),
+            };
+            match &found.nulls {
+                Some(nulls) => &any | &(&holds & nulls.inner()),
+                None => &any | &holds,
+            }
+        })
     }
 
     /// Which values pass; places that are null have any answer.
@@ -94,21 +117,61 @@ impl Term {
         }
     }
 
+    fn json(&self, array: &dyn Array) -> BooleanBuffer {
+        let comparison = Comparison::new(self);
+        let mut scratch = Vec::new();
+        BooleanBuffer::collect_bool(array.len(), |row| {
+            let text = json_text(array, row);
+            match serde_json::from_str::<IgnoredAny>(text) {
+                // What is no JSON is written as a string.
+                Err(_) => self.text_holds(text),
+                Ok(_) => comparison.holds(text.as_bytes(), &mut scratch),
+            }
+        })
+    }
+
+    fn uuids(&self, array: &dyn Array) -> BooleanBuffer {
+        let values = array.as_fixed_size_binary();
+        BooleanBuffer::collect_bool(array.len(), |row| {
+            let mut text = String::with_capacity(36);
+            for (index, byte) in values.value(row).iter().enumerate() {
+                if matches!(index, 4 | 6 | 8 | 10) {
+                    text.push('-');
+                }
+                for digit in [byte >> 4, byte & 15] {
+                    text.push(char::from_digit(u32::from(digit), 16).expect("four bits are one digit"));
+                }
+            }
+            self.text_holds(&text)
+        })
+    }
+
+    fn text_holds(&self, value: &str) -> bool {
+        self.accepts(match &self.literal {
+            Literal::Number(text) | Literal::Text(text) => Some(value.cmp(text)),
+            Literal::Null | Literal::Bool(_) => None,
+        }) || self.literal == Literal::Null
+    }
+
     /// The answer for values that the literal can't be compared with.
     fn other(&self, rows: usize) -> BooleanBuffer {
         self.collect(rows, |_| None)
     }
 
     fn collect(&self, rows: usize, order: impl Fn(usize) -> Option<Ordering>) -> BooleanBuffer {
-        let accepts = |order| match self.operator {
+        BooleanBuffer::collect_bool(rows, |row| self.accepts(order(row)))
+    }
+
+    #[inline]
+    fn accepts(&self, order: Option<Ordering>) -> bool {
+        match self.operator {
             Operator::Equal => order == Some(Ordering::Equal),
             Operator::NotEqual => order != Some(Ordering::Equal),
             Operator::Less => order == Some(Ordering::Less),
             Operator::LessOrEqual => matches!(order, Some(Ordering::Less | Ordering::Equal)),
             Operator::Greater => order == Some(Ordering::Greater),
             Operator::GreaterOrEqual => matches!(order, Some(Ordering::Greater | Ordering::Equal)),
-        };
-        BooleanBuffer::collect_bool(rows, |row| accepts(order(row)))
+        }
     }
 
     fn floats(&self, array: &dyn Array, number: &str) -> BooleanBuffer {
@@ -213,14 +276,8 @@ fn time_of_day(text: &str) -> Option<i128> {
     Some(time.duration_since(jiff::civil::Time::midnight()).as_nanos())
 }
 
-/// The columns that a path's keys lead to, with where they or what they lie in is null.
-fn resolve(
-    fields: &Fields,
-    columns: &[ArrayRef],
-    outer: Option<&NullBuffer>,
-    keys: &[String],
-    found: &mut Vec<(ArrayRef, Option<NullBuffer>)>,
-) {
+/// The columns that a path's keys lead to.
+fn resolve(fields: &Fields, columns: &[ArrayRef], outer: Option<&NullBuffer>, keys: &[String], found: &mut Vec<Found>) {
     for taken in 1..=keys.len() {
         let name = keys[..taken].join(".");
         for (field, column) in fields.iter().zip(columns) {
@@ -229,7 +286,7 @@ fn resolve(
             }
             let nulls = NullBuffer::union(outer, column.logical_nulls().as_ref());
             match column.data_type() {
-                _ if taken == keys.len() => found.push((column.clone(), nulls)),
+                _ if taken == keys.len() => found.push(Found::new(field, column, nulls.as_ref())),
                 DataType::Struct(inner) => {
                     let inside = column.as_struct();
                     resolve(inner, inside.columns(), nulls.as_ref(), &keys[taken..], found);
@@ -240,16 +297,46 @@ fn resolve(
     }
 }
 
+impl Found {
+    fn new(field: &Field, column: &ArrayRef, nulls: Option<&NullBuffer>) -> Self {
+        let kind = match (field.metadata().get(EXTENSION).map(String::as_str), column.data_type()) {
+            (Some("arrow.json"), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => Kind::Json,
+            (Some("arrow.uuid"), DataType::FixedSizeBinary(16)) => Kind::Uuid,
+            _ => Kind::Plain,
+        };
+        let spelled = (kind == Kind::Json).then(|| {
+            NullBuffer::new(BooleanBuffer::collect_bool(column.len(), |row| {
+                json_text(column.as_ref(), row) != "null"
+            }))
+        });
+        Self {
+            array: column.clone(),
+            nulls: NullBuffer::union(nulls, spelled.as_ref()),
+            kind,
+        }
+    }
+}
+
+/// A JSON column's text, without white space around it; whatever stands there where it is null.
+fn json_text(array: &dyn Array, row: usize) -> &str {
+    let text = match array.data_type() {
+        DataType::LargeUtf8 => array.as_string::<i64>().value(row),
+        DataType::Utf8View => array.as_string_view().value(row),
+        _ => array.as_string::<i32>().value(row),
+    };
+    text.trim_ascii()
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use arrow::{
         array::{
-            Decimal128Array, DictionaryArray, Float64Array, Int64Array, StringArray, StructArray,
+            Decimal128Array, DictionaryArray, FixedSizeBinaryArray, Float64Array, Int64Array, StringArray, StructArray,
             TimestampMillisecondArray, UInt64Array,
         },
-        datatypes::{Field, Int32Type},
+        datatypes::{Int32Type, Schema},
     };
 
     use super::*;
@@ -319,6 +406,40 @@ mod tests {
         assert_eq!(rows("when < 1970-01-01T00:00:00"), [2]);
         assert_eq!(rows("when = soon"), [0usize; 0]);
         assert_eq!(rows("when != soon"), [0, 1, 2]);
+    }
+
+    #[test]
+    fn json_and_uuid_columns_compare_as_they_would_in_ndjson() {
+        let extended = |name: &str, kind, extension: &str| {
+            let metadata = [(EXTENSION.to_owned(), extension.to_owned())];
+            Field::new(name, kind, true).with_metadata(metadata)
+        };
+        let texts = ["7", " \"b\\u0061\" ", "null", "{\"a\":1}", "no json", "true", "1e1"];
+        let ids = texts.iter().enumerate().map(|(row, _)| [row as u8; 16]);
+        let schema = Schema::new(vec![
+            extended("j", DataType::Utf8, "arrow.json"),
+            extended("u", DataType::FixedSizeBinary(16), "arrow.uuid"),
+        ]);
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from(texts.to_vec())),
+            Arc::new(FixedSizeBinaryArray::try_from_iter(ids).unwrap()),
+        ];
+        let records = RecordBatch::try_new(Arc::new(schema), columns).unwrap();
+        let rows = |filter: &str| -> Vec<usize> {
+            let predicate: Predicate = filter.parse().unwrap();
+            predicate.evaluate(&records).values().set_indices().collect()
+        };
+        assert_eq!(rows("j = 7.0"), [0]);
+        assert_eq!(rows("j > 7"), [1, 4, 6], "an unquoted number is text to strings");
+        assert_eq!(rows("j = ba"), [1]);
+        assert_eq!(rows("j = 'no json'"), [4]);
+        assert_eq!(rows("j = true"), [5]);
+        assert_eq!(rows("j = null"), [2]);
+        assert_eq!(rows("j != null"), [0, 1, 3, 4, 5, 6]);
+        assert_eq!(rows("j != 7"), [1, 3, 4, 5, 6]);
+        assert_eq!(rows("u = 02020202-0202-0202-0202-020202020202"), [2]);
+        assert_eq!(rows("u < 02020202-0202-0202-0202-020202020202"), [0, 1]);
+        assert_eq!(rows("u != null"), [0, 1, 2, 3, 4, 5, 6]);
     }
 
     #[test]

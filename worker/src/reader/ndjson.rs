@@ -5,7 +5,7 @@
 //! [`Reject`] with what is wrong and where, and the walk goes on with the next line. Nothing is ever dropped silently.
 
 mod column;
-mod compare;
+pub(crate) mod compare;
 mod decode;
 mod escape;
 mod fault;

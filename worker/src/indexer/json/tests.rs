@@ -6,7 +6,7 @@ use arrow::{
     array::{
         ArrayRef, BinaryArray, BooleanArray, Decimal128Array, FixedSizeBinaryArray, Float64Array, Int32Array,
         Int64Array, Int64Builder, ListArray, MapBuilder, StringArray, StringBuilder, StructArray,
-        TimestampMillisecondArray, UInt64Array,
+        TimestampMillisecondArray, TimestampMillisecondBuilder, UInt64Array,
     },
     datatypes::{Int32Type, Schema},
 };
@@ -92,6 +92,15 @@ fn maps_are_objects_whatever_their_keys() {
     number.values().append_value("x");
     number.append(true).unwrap();
     assert_eq!(plain(Arc::new(number.finish())), [r#"{"v":{"7":"x"}}"#]);
+    let moments = TimestampMillisecondBuilder::new().with_timezone("Europe/Berlin");
+    let mut moment = MapBuilder::new(None, moments, Int64Builder::new());
+    moment.keys().append_value(0);
+    moment.values().append_value(1);
+    moment.append(true).unwrap();
+    assert_eq!(
+        plain(Arc::new(moment.finish())),
+        [r#"{"v":{"1970-01-01T00:00:00Z":1}}"#]
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::predicate::{Literal, Operator, Term};
 
 /// A term whose literal is made ready.
 #[derive(Debug)]
-pub(super) struct Comparison {
+pub(crate) struct Comparison {
     operator: Operator,
     literal: Literal,
     /// The literal as a small whole number, if it is one.
@@ -15,7 +15,7 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
-    pub(super) fn new(term: &Term) -> Self {
+    pub(crate) fn new(term: &Term) -> Self {
         let whole = match &term.literal {
             Literal::Number(number) => small_whole(number.as_bytes()),
             _ => None,
@@ -33,7 +33,7 @@ impl Comparison {
     }
 
     /// Whether a value passes: valid JSON, without white space around it.
-    pub(super) fn holds(&self, value: &[u8], scratch: &mut Vec<u8>) -> bool {
+    pub(crate) fn holds(&self, value: &[u8], scratch: &mut Vec<u8>) -> bool {
         if value == b"null" {
             return self.holds_for_missing();
         }
