@@ -33,13 +33,7 @@ Exit codes: 0 everything was listed, also if nothing matched; 1 failed or interr
 #[command(name = "pf-discoverer", version, term_width = 100, after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Bucket to list. Either this or --uri must be given.
-    #[arg(
-        long,
-        env = "PF_BUCKET",
-        hide_env_values = true,
-        conflicts_with = "uri",
-        required_unless_present = "uri"
-    )]
+    #[arg(long, env = "PF_BUCKET", hide_env_values = true, conflicts_with = "uri")]
     pub(crate) bucket: Option<String>,
 
     /// What every key begins with, character by character [default: the whole bucket].

@@ -1,6 +1,8 @@
 //! What is to be done, checked: from here on nothing about the flags can be wrong.
 //!
-//! Pure: nothing is listed or opened here, so that bad usage is told before anything is touched.
+//! Nothing is listed or opened here, so that bad usage is told before anything is touched.
+
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use jiff::{Timestamp, civil, tz::TimeZone};
@@ -46,16 +48,19 @@ pub(crate) struct Plan {
 impl Plan {
     /// Checks the arguments. Errors are bad usage, and say which flag it is.
     pub(crate) fn new(args: Args) -> Result<Self> {
-        let root = root(args.uri, args.bucket, args.prefix)?;
+        let root = folder_or_file(root(args.uri, args.bucket, args.prefix)?);
         let partitioning = partitioning(args.partitioning, &args.filter, args.timezone)?;
         let naming = naming(args.format, args.compression)?;
         let splitting = splitting(args.split_bytes, naming)?;
-        let selection = Selection::new(
+        let mut selection = Selection::new(
             root.key(),
             args.pattern.as_deref(),
             bounds("size", args.min_size, args.max_size, bytes)?,
             bounds("modified", args.modified_after, args.modified_before, time)?,
         )?;
+        if matches!(&root, ObjectUri::File { path } if Path::new(path).is_file()) {
+            selection.only(root.key());
+        }
         if let Some(endpoint) = &args.s3_endpoint {
             ensure!(
                 endpoint.starts_with("http://") || endpoint.starts_with("https://"),
@@ -100,6 +105,17 @@ fn root(uri: Option<String>, bucket: Option<String>, prefix: Option<String>) -> 
             Ok(ObjectUri::S3 { bucket, key })
         }
         (None, None) => bail!("either --bucket or --uri must be given"),
+    }
+}
+
+/// A folder of this machine means what is in it, with or without its last slash, and not its neighbours whose names begin
+/// alike. This is the one look at the file system before the listing.
+fn folder_or_file(root: ObjectUri) -> ObjectUri {
+    match root {
+        ObjectUri::File { path } if !path.ends_with('/') && Path::new(&path).is_dir() => {
+            ObjectUri::File { path: path + "/" }
+        }
+        root => root,
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) enum Skip {
 #[derive(Debug)]
 pub(crate) struct Selection {
     prefix_bytes: usize,
+    only: Option<String>,
     pattern: Option<GlobMatcher>,
     size_min: u64,
     size_max: u64,
@@ -47,6 +48,7 @@ impl Selection {
             .context("--pattern is no glob, as in '**/*.{ndjson,json}.gz'")?;
         Ok(Self {
             prefix_bytes: prefix.len(),
+            only: None,
             pattern: pattern.map(|glob| glob.compile_matcher()),
             size_min: size_min.unwrap_or(0),
             size_max: size_max.unwrap_or(u64::MAX),
@@ -55,11 +57,19 @@ impl Selection {
         })
     }
 
+    /// Takes one key alone: others that begin like it are not meant, as little as those that a pattern leaves out.
+    pub(crate) fn only(&mut self, key: &str) {
+        self.only = Some(key.to_owned());
+    }
+
     /// Whether the object is taken.
     pub(crate) fn check(&self, object: &ObjectMeta) -> Result<(), Skip> {
         let key = object.uri.key();
         if object.size_bytes == 0 && key.ends_with('/') {
             return Err(Skip::FolderMarker);
+        }
+        if self.only.as_deref().is_some_and(|only| only != key) {
+            return Err(Skip::Pattern);
         }
         if let Some(pattern) = &self.pattern {
             // A prefix may be written with or without its last slash.

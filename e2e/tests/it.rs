@@ -1,7 +1,17 @@
 //! Tests of the whole: the built programs against real files and servers, and the rules that hold between rooms.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+#![allow(clippy::format_collect, reason = "test data is made once")]
 
 mod it {
+    mod bad_input;
+    mod datasets;
+    mod formats;
+    mod jobs;
+    mod nothing_lost;
+    mod oracle;
+    mod pipes;
+    mod programs;
     mod rooms;
+    mod s3;
 }

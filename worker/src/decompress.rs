@@ -1,8 +1,8 @@
 //! From an object's bytes as stored to its decompressed bytes: gzip with all members, zstd with all frames.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use pf_work::Compression;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -66,13 +66,55 @@ pub fn choose(stated: Compression, magic: Magic, is_empty: bool) -> Result<Compr
 /// A reader of decompressed bytes. A stream that ends early is an [`io::ErrorKind::UnexpectedEof`].
 pub fn reader<'a, R: Read + 'a>(input: R, compression: Compression) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match compression {
-        Compression::Gzip => Box::new(MultiGzDecoder::new(BufReader::with_capacity(BUFFER_BYTES, input))),
+        Compression::Gzip => Box::new(Members::new(BufReader::with_capacity(BUFFER_BYTES, input))),
         Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(
             BUFFER_BYTES,
             input,
         ))?),
         Compression::None | Compression::Auto => Box::new(input),
     })
+}
+
+/// The members of a gzip stream, one after the other (RFC 1952, section 2.2).
+///
+/// flate2's own reader of several members takes a few bytes behind the last one for a member that was cut; this one tells
+/// the two apart.
+struct Members<R> {
+    /// None once the stream has ended.
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Members<R> {
+    fn new(input: R) -> Self {
+        Self {
+            member: Some(GzDecoder::new(input)),
+        }
+    }
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(mut member) = self.member.take() {
+            let count = member.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                self.member = Some(member);
+                return Ok(count);
+            }
+            let mut input = member.into_inner();
+            let next = input.fill_buf()?;
+            if next.is_empty() {
+                break;
+            }
+            if next[0] != GZIP_MAGIC[0] {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "there are bytes behind the last gzip member",
+                ));
+            }
+            self.member = Some(GzDecoder::new(input));
+        }
+        Ok(0)
+    }
 }
 
 #[cfg(test)]
@@ -120,6 +162,15 @@ mod tests {
                     bytes.len()
                 );
             }
+        }
+    }
+
+    #[test]
+    fn bytes_behind_the_last_member_are_corrupt_and_not_cut() {
+        for trailer in [&b"x"[..], b"\0\0", b"{\"a\":1}\n"] {
+            let bytes = [gzip(b"{}\n"), trailer.to_vec()].concat();
+            let error = read(&bytes, Compression::Gzip).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
         }
     }
 

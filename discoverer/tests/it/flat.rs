@@ -141,6 +141,20 @@ fn switches_in_the_environment_are_words_or_digits() {
 }
 
 #[test]
+fn a_folder_means_what_is_in_it_and_a_file_itself_alone() {
+    let parent = folder_with(&[("logs/a.ndjson", 1), ("logs/a.ndjson.gz", 1), ("logs-old/b.ndjson", 1)]);
+    let uri = uri_of(parent.path());
+    let uri = uri.trim_end_matches('/');
+    assert_eq!(run(&["--uri", &format!("{uri}/logs")]).items.len(), 2);
+    assert_eq!(run(&["--uri", &format!("{uri}/logs/a.ndjson")]).items.len(), 1);
+    assert_eq!(
+        run(&["--uri", &format!("{uri}/log")]).items.len(),
+        3,
+        "a prefix is cut anywhere"
+    );
+}
+
+#[test]
 fn a_missing_folder_or_bucket_is_a_failure() {
     let gone = run(&["--uri", "file:///no/such/folder/"]);
     assert_eq!(gone.code, 1);

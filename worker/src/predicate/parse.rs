@@ -192,7 +192,14 @@ impl<'a> Parser<'a> {
                 return Ok(operator);
             }
         }
-        Err(self.error(self.at, "expected one of `=` `!=` `<` `<=` `>` `>=` behind the path"))
+        let found = match self.rest().chars().next() {
+            Some(found) => format!(", not `{found}`"),
+            None => String::new(),
+        };
+        Err(self.error(
+            self.at,
+            format!("expected one of `=` `!=` `<` `<=` `>` `>=` behind the path{found}"),
+        ))
     }
 
     fn literal(&mut self) -> Result<Literal, ParseError> {
