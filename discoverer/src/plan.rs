@@ -125,10 +125,9 @@ fn partitioning(
     timezone: Option<String>,
 ) -> Result<Option<Partitioning>> {
     let Some(expression) = expression else {
-        ensure!(
-            filters.is_empty(),
-            "--filter needs --partitioning, which says where its name is in a key"
-        );
+        if let Some(filter) = filters.first() {
+            bail!("--filter `{filter}` needs --partitioning, which says where its name is in a key");
+        }
         ensure!(
             timezone.is_none(),
             "--timezone needs --partitioning with a `${{_time:…}}`"
@@ -314,7 +313,7 @@ mod tests {
         assert!(complaint(&["--bucket", "b", "--modified-after", "x"]).contains("--modified-after"));
         assert!(complaint(&["--bucket", "b", "--pattern", "a{b"]).contains("--pattern"));
         assert!(complaint(&["--bucket", "b", "--split-bytes", "1kB"]).contains("64 KiB"));
-        assert!(complaint(&["--bucket", "b", "--filter", "a=1"]).contains("needs --partitioning"));
+        assert!(complaint(&["--bucket", "b", "--filter", "a=1"]).contains("`a=1` needs --partitioning"));
         assert!(complaint(&["--bucket", "b", "--partitioning", "${a}", "--filter", "b=1"]).contains("--filter b"));
         assert!(complaint(&["--bucket", "b", "--partitioning", "a", "--timezone", "No/Where"]).contains("No/Where"));
         assert!(complaint(&["--bucket", "b", "--s3-endpoint", "localhost"]).contains("http://"));

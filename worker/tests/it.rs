@@ -1,0 +1,4 @@
+//! What other programs see of `pf-worker`.
+
+#[path = "it/command_line.rs"]
+mod command_line;
