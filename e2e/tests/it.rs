@@ -6,6 +6,7 @@
 mod it {
     mod bad_input;
     mod datasets;
+    mod docs;
     mod formats;
     mod jobs;
     mod nothing_lost;

@@ -1,0 +1,59 @@
+//! What the README tells people to type, typed.
+
+use std::{env, fs, process::Command};
+
+use super::programs::{command, generate, program, workspace};
+
+/// The README's shell examples, without the two scripts: one builds a release, the other runs this test.
+fn examples() -> Vec<String> {
+    let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
+    let blocks = readme.split("```sh\n").skip(1);
+    let blocks = blocks.map(|rest| rest.split("```").next().unwrap().to_owned());
+    blocks.filter(|block| !block.starts_with("./")).collect()
+}
+
+#[test]
+fn every_example_of_the_readme_runs_and_shows_something() {
+    let folder = tempfile::tempdir().unwrap();
+    generate(
+        &folder.path().join("data/access-logs"),
+        &["--records", "12000", "--objects", "12", "--format", "all"],
+    );
+    fs::create_dir(folder.path().join("examples")).unwrap();
+    let job = "examples/access-logs.yaml";
+    fs::copy(workspace().join(job), folder.path().join(job)).unwrap();
+    let server = pf_e2e::S3::shared();
+    let bucket = server.make_bucket("readme");
+    server.put(&bucket, "access/a.ndjson", b"{\"status\":500}\n");
+
+    let programs = program("pf-worker").parent().unwrap().to_path_buf();
+    let path = env::join_paths(
+        [programs]
+            .into_iter()
+            .chain(env::split_paths(&env::var_os("PATH").unwrap())),
+    )
+    .unwrap();
+    let examples = examples();
+    assert_eq!(examples.len(), 4, "an example was added or lost: {examples:#?}");
+    for example in examples {
+        let script = example.replace("--bucket logs", &format!("--bucket {bucket}"));
+        // As a person's shell would have it, but for the settings that tests never take from outside.
+        let clean = command("pf-worker", &[]);
+        let mut shell = Command::new("bash");
+        shell.args(["-euc", &script]).current_dir(folder.path());
+        for (key, value) in clean.get_envs() {
+            if value.is_none() {
+                shell.env_remove(key);
+            }
+        }
+        shell
+            .envs(server.environment())
+            .env("PF_S3_ENDPOINT", server.endpoint())
+            .env("PATH", &path);
+        let output = shell.output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{script}\n{stderr}");
+        assert!(!output.stdout.is_empty(), "{script} showed nothing\n{stderr}");
+        assert!(!stderr.contains("panicked"), "{script}\n{stderr}");
+    }
+}
