@@ -16,7 +16,7 @@ const LINE_BYTES_MAX: u64 = 1 << 20;
 /// Nobody else can lease from this process' memory, so its leases need no keeper: they outlast every run.
 const FOR_EVER: Duration = Duration::from_hours(24 * 365);
 /// How often an item is tried before it is given up.
-const TRIES_MAX: u32 = 5;
+pub const TRIES_MAX: u32 = 5;
 /// How long an empty queue is waited at before looking whether the input has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -102,6 +102,11 @@ impl Input {
                 }
             }
         }
+    }
+
+    /// Whether no more items will come.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
     }
 
     /// The next item; none when all are settled and no more will come.

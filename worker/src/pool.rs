@@ -16,7 +16,7 @@ use tokio::{runtime::Handle, sync::mpsc};
 use crate::{
     args::Destination,
     indexer::output::{self, Output},
-    input::{Input, reason},
+    input::{self, Input, reason},
     lane::{Lane, Opened, Shared},
     metrics::Metrics,
     plan::Prefetch,
@@ -102,20 +102,7 @@ impl Pool {
                 continue;
             }
             match lane.process(&lease.item, opened) {
-                Ok(outcome) => {
-                    let is_interrupted = outcome == Outcome::Interrupted;
-                    let settlement = settle(outcome, lease.receive_count);
-                    if is_interrupted {
-                        note(end, |end| end.items_released += 1);
-                    }
-                    if let Settlement::ReleaseAndStop { reason } = &settlement {
-                        self.stop(end, stopped, |end| {
-                            end.items_released += 1;
-                            end.failure.get_or_insert_with(|| reason.clone());
-                        });
-                    }
-                    self.apply(runtime, &lease, &settlement);
-                }
+                Ok(outcome) => self.settle(runtime, &lease, outcome, end, stopped),
                 Err(error) => {
                     self.stop(end, stopped, |end| match &error {
                         output::Error::Closed => end.output_closed = true,
@@ -127,6 +114,30 @@ impl Pool {
                 }
             }
         }
+    }
+
+    /// Decides what becomes of the item, and tells whoever must know.
+    fn settle(&self, runtime: &Handle, lease: &Lease, outcome: Outcome, end: &Mutex<End>, stopped: &AtomicBool) {
+        if outcome == Outcome::Interrupted {
+            note(end, |end| end.items_released += 1);
+        }
+        let outcome = give_up_after(input::TRIES_MAX, lease.receive_count, outcome);
+        let unavailable = match &outcome {
+            Outcome::Unavailable { reason } => Some(reason.clone()),
+            _ => None,
+        };
+        let settlement = settle(outcome, lease.receive_count);
+        match (&settlement, unavailable) {
+            (Settlement::ReleaseAndStop { reason }, _) => self.stop(end, stopped, |end| {
+                end.items_released += 1;
+                end.failure.get_or_insert_with(|| reason.clone());
+            }),
+            (Settlement::Release { delay }, Some(reason)) => {
+                tracing::warn!(uri = lease.item.uri, "out of reach, tried again in {delay:?}: {reason}");
+            }
+            _ => {}
+        }
+        self.apply(runtime, lease, &settlement);
     }
 
     fn stop(&self, end: &Mutex<End>, stopped: &AtomicBool, change: impl FnOnce(&mut End)) {
@@ -165,6 +176,16 @@ impl Pool {
         if let Err(error) = self.shared.dead_letters.item(item, reason) {
             tracing::error!(uri = item.uri, "cannot keep a dead letter: {error}");
         }
+    }
+}
+
+/// An item from standard input has no queue behind it that would give up some day, so the last try says so itself.
+fn give_up_after(tries_max: u32, receive_count: u32, outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Unavailable { reason } if receive_count >= tries_max => Outcome::Broken {
+            reason: format!("given up after {receive_count} tries: {reason}"),
+        },
+        outcome => outcome,
     }
 }
 
@@ -221,4 +242,22 @@ fn open(runtime: &Handle, storage: &Storage, prefetch: Prefetch, metrics: &Metri
         Body::open(runtime, storage, &object, range, prefetch.pieces, metrics),
         ranges,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_try_of_an_item_that_is_out_of_reach_gives_it_up_with_the_reason() {
+        let unavailable = || Outcome::Unavailable {
+            reason: "no route".to_owned(),
+        };
+        assert_eq!(give_up_after(5, 4, unavailable()), unavailable());
+        let Outcome::Broken { reason } = give_up_after(5, 5, unavailable()) else {
+            panic!("must be given up")
+        };
+        assert_eq!(reason, "given up after 5 tries: no route");
+        assert_eq!(give_up_after(5, 5, Outcome::Finished), Outcome::Finished);
+    }
 }

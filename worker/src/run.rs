@@ -118,7 +118,7 @@ async fn work(
                 records: metrics.records_in.get(),
                 objects_done: metrics.items_completed.get() + metrics.items_failed.get(),
                 objects_total: offered.load(Ordering::Relaxed),
-                total_is_final: false,
+                total_is_final: input.has_ended(),
             });
         }
     };

@@ -2,3 +2,5 @@
 
 #[path = "it/command_line.rs"]
 mod command_line;
+#[path = "it/metrics_port.rs"]
+mod metrics_port;
