@@ -2,9 +2,13 @@
 //!
 //! As for NDJSON, a path `a.b` means the key `b` in the struct `a`, and also a key with the dot in it.
 
-use std::{collections::HashSet, ops::Range};
+use std::{collections::HashSet, ops::Range, sync::Arc};
 
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow::{
+    array::{Array, ArrayRef, AsArray, RecordBatch, StructArray},
+    datatypes::{DataType, Field, Fields, Schema},
+    error::ArrowError,
+};
 
 use crate::predicate::FieldPath;
 
@@ -67,6 +71,44 @@ pub(super) fn leaf_count(kind: &DataType) -> usize {
         | DataType::Map(element, _) => leaf_count(element.data_type()),
         _ => 1,
     }
+}
+
+/// What is left of fields of which only some leaves are read.
+pub(super) fn kept(fields: &Fields, first: usize, leaves: &[usize]) -> Fields {
+    with_leaves(fields, first)
+        .filter(|(_, of)| leaves.iter().any(|leaf| of.contains(leaf)))
+        .map(|(field, of)| match field.data_type() {
+            DataType::Struct(inner) => {
+                let inner = kept(inner, of.start, leaves);
+                Arc::new(field.clone().with_data_type(DataType::Struct(inner)))
+            }
+            _ => Arc::new(field.clone()),
+        })
+        .collect()
+}
+
+/// The columns of `records` that `fields` are, which may be fewer, also within structs.
+pub(super) fn narrowed(records: &RecordBatch, fields: &Fields) -> Result<RecordBatch, ArrowError> {
+    fn inside(have: &Fields, columns: &[ArrayRef], want: &Fields) -> Vec<ArrayRef> {
+        let places = want
+            .iter()
+            .filter_map(|field| Some((field, have.find(field.name())?.0)));
+        let narrow = |(field, place): (&Arc<Field>, usize)| {
+            let column = &columns[place];
+            match (field.data_type(), column.data_type()) {
+                (DataType::Struct(want), DataType::Struct(have)) if want.len() < have.len() || want != have => {
+                    let array = column.as_struct();
+                    let inner = inside(have, array.columns(), want);
+                    Arc::new(StructArray::new(want.clone(), inner, array.nulls().cloned()))
+                }
+                _ => column.clone(),
+            }
+        };
+        places.map(narrow).collect()
+    }
+    let schema = records.schema();
+    let columns = inside(schema.fields(), records.columns(), fields);
+    RecordBatch::try_new(Arc::new(Schema::new(fields.clone())), columns)
 }
 
 /// A name that two fields of one struct have: such records can't be told apart as JSON.

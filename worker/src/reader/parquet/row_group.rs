@@ -1,0 +1,200 @@
+//! How a row group is read. Without a filter: in one pass. With one: the filter's columns first, and then the other columns
+//! of the rows that passed. A column that both need is held for the second pass if it is small; if it is not, all columns
+//! are read in one pass, and filtered then, so that no byte is read twice.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{BooleanBufferBuilder, RecordBatch},
+    buffer::BooleanBuffer,
+    compute::filter_record_batch,
+    datatypes::Fields,
+};
+use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
+
+use super::{
+    Counts, Error,
+    footer::Footer,
+    guard,
+    pages::{OffsetIndexes, Pages},
+    pass::{Pass, StepLimits},
+    prune, selection,
+    windows::Windows,
+};
+use crate::{batch::ColumnBatch, predicate::Predicate};
+
+/// Columns that two passes need are held up to this size, together.
+const TWICE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// What all row groups of a file have in common.
+pub(super) struct Plan {
+    /// The leaves of the output, in order.
+    output: Vec<usize>,
+    filter: Option<Filter>,
+    limits: StepLimits,
+}
+
+struct Filter {
+    predicate: Predicate,
+    leaves: Vec<usize>,
+    /// The output's fields, to be cut out of the union of both.
+    output_fields: Fields,
+}
+
+/// A row group that is being read.
+pub(super) struct RowGroup {
+    pass: Pass,
+    first_row: u64,
+    /// Whether the rows of the pass have still to be asked.
+    ask: bool,
+    /// Uncompressed bytes of the columns, for each row.
+    bytes_per_row: u64,
+}
+
+impl Plan {
+    pub(super) fn new(
+        footer: &Footer,
+        output: Vec<usize>,
+        filter: Option<Predicate>,
+        batch_records_max: usize,
+        batch_bytes_max: usize,
+    ) -> Self {
+        let filter = filter.map(|predicate| Filter {
+            leaves: selection::leaves(&footer.fields, predicate.terms.iter().map(|term| &term.path)),
+            output_fields: selection::kept(&footer.fields, 0, &output),
+            predicate,
+        });
+        Self {
+            output,
+            filter,
+            limits: StepLimits {
+                rows_max: batch_records_max,
+                bytes_max: batch_bytes_max,
+            },
+        }
+    }
+
+    /// Starts to read a row group; `None` if no row of it passes.
+    pub(super) fn begin(
+        &self,
+        index: usize,
+        footer: &Footer,
+        windows: &Windows,
+        counts: &mut Counts,
+    ) -> Result<Option<RowGroup>, Error> {
+        let rows = footer.row_count(index);
+        let row_group = footer.metadata.row_group(index);
+        let offsets = Arc::new(OffsetIndexes::new());
+        let start = |leaves: Vec<usize>, twice: Vec<usize>, selected| {
+            let pages = Pages::new(windows.clone(), footer.metadata.clone(), index, offsets.clone());
+            let levels = levels(footer, &leaves)?;
+            Pass::start(pages, (levels, leaves), twice, selected, self.limits)
+        };
+        let bytes_of = |leaves: &[usize]| -> u64 {
+            let bytes = leaves.iter().map(|leaf| {
+                let column = row_group.column(*leaf);
+                let plain = column.unencoded_byte_array_data_bytes().unwrap_or(0);
+                u64::try_from(column.uncompressed_size().max(plain)).unwrap_or(0)
+            });
+            bytes.sum()
+        };
+        let begun = |pass, ask, leaves: &[usize]| RowGroup {
+            pass,
+            first_row: footer.first_row(index),
+            ask,
+            bytes_per_row: bytes_of(leaves) / rows.max(1),
+        };
+        let Some(filter) = &self.filter else {
+            counts.rows += rows;
+            let pass = start(self.output.clone(), Vec::new(), None)?;
+            return Ok(Some(begun(pass, false, &self.output)));
+        };
+        let schema = footer.metadata.file_metadata().schema_descr();
+        if prune::impossible(&filter.predicate, &footer.fields, schema, row_group) {
+            counts.prune(rows);
+            return Ok(None);
+        }
+        let shared: Vec<_> = common(&filter.leaves, &self.output);
+        let union = union(&filter.leaves, &self.output);
+        let held: u64 = shared
+            .iter()
+            .map(|leaf| row_group.column(*leaf).byte_range())
+            .filter(|(start, length)| !windows.holds(&(*start..start.saturating_add(*length))))
+            .map(|(_, length)| length)
+            .sum();
+        counts.rows += rows;
+        if shared.len() == self.output.len() || held > TWICE_BYTES_MAX {
+            let pass = start(union.clone(), Vec::new(), None)?;
+            return Ok(Some(begun(pass, true, &union)));
+        }
+        let mut pass = start(filter.leaves.clone(), shared, None)?;
+        let passed = passed(&mut pass, &filter.predicate, rows as usize)?;
+        drop(pass);
+        let count = passed.count_set_bits();
+        counts.filtered += rows - count as u64;
+        if count == 0 {
+            return Ok(None);
+        }
+        let selected = (count < rows as usize).then_some(passed);
+        let pass = start(self.output.clone(), Vec::new(), selected)?;
+        Ok(Some(begun(pass, false, &union)))
+    }
+}
+
+/// Which rows of a row group the predicate lets through.
+fn passed(pass: &mut Pass, predicate: &Predicate, rows: usize) -> Result<BooleanBuffer, Error> {
+    let mut passed = BooleanBufferBuilder::new(rows);
+    passed.append_n(rows, false);
+    while let Some((records, numbers)) = pass.next()? {
+        for row in predicate.evaluate(&records).values().set_indices() {
+            passed.set_bit(numbers[row], true);
+        }
+    }
+    Ok(passed.finish())
+}
+
+impl RowGroup {
+    /// The next rows, perhaps none of them; `None` at the end.
+    pub(super) fn next(&mut self, plan: &Plan, counts: &mut Counts) -> Result<Option<ColumnBatch>, Error> {
+        let Some((mut records, mut rows)) = self.pass.next()? else {
+            return Ok(None);
+        };
+        let input_bytes = self.bytes_per_row * rows.len() as u64;
+        if let Some(filter) = plan.filter.as_ref().filter(|_| self.ask) {
+            let passes = filter.predicate.evaluate(&records);
+            let passed = passes.true_count();
+            counts.filtered += (rows.len() - passed) as u64;
+            records = selection::narrowed(&records, &filter.output_fields).map_err(|error| guard::arrow(&error))?;
+            if passed < rows.len() {
+                records = filter_record_batch(&records, &passes).map_err(|error| guard::arrow(&error))?;
+                rows = passes.values().set_indices().map(|row| rows[row]).collect();
+            }
+        }
+        Ok(Some(self.batch(records, &rows, input_bytes)))
+    }
+
+    fn batch(&self, records: RecordBatch, rows: &[usize], input_bytes: u64) -> ColumnBatch {
+        ColumnBatch {
+            records,
+            ordinals: rows.iter().map(|row| self.first_row + *row as u64).collect(),
+            input_bytes,
+        }
+    }
+}
+
+fn levels(footer: &Footer, leaves: &[usize]) -> Result<FieldLevels, Error> {
+    let schema = footer.metadata.file_metadata().schema_descr();
+    let mask = ProjectionMask::leaves(schema, leaves.iter().copied());
+    parquet_to_arrow_field_levels(schema, mask, Some(&footer.fields)).map_err(guard::decoding)
+}
+
+fn common(left: &[usize], right: &[usize]) -> Vec<usize> {
+    left.iter().copied().filter(|leaf| right.contains(leaf)).collect()
+}
+
+fn union(left: &[usize], right: &[usize]) -> Vec<usize> {
+    let mut all = [left, right].concat();
+    all.sort_unstable();
+    all.dedup();
+    all
+}

@@ -1,0 +1,168 @@
+//! Files of odd writers, and files that aren't whole.
+
+use arrow::{
+    array::{Float64Array, TimestampMicrosecondArray},
+    datatypes::TimestampMicrosecondType,
+};
+use parquet::{
+    arrow::{ARROW_SCHEMA_META_KEY, arrow_writer::ArrowWriterOptions, encode_arrow_schema},
+    data_type::{ByteArray, ByteArrayType, DataType as PhysicalType, Int96, Int96Type},
+    file::{
+        metadata::{KeyValue, ParquetMetaDataReader, ParquetMetaDataWriter},
+        writer::SerializedFileWriter,
+    },
+    schema::parser::parse_message_type,
+};
+
+use super::*;
+use crate::batch::EXTENSION;
+
+/// A file of one required column.
+fn typed<T: PhysicalType>(column: &str, values: &[T::T]) -> Bytes {
+    let schema = parse_message_type(&format!("message m {{ required {column}; }}")).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut bytes, Arc::new(schema), Arc::default()).unwrap();
+    let mut row_group = writer.next_row_group().unwrap();
+    let mut column = row_group.next_column().unwrap().unwrap();
+    column.typed::<T>().write_batch(values, None, None).unwrap();
+    column.close().unwrap();
+    row_group.close().unwrap();
+    writer.close().unwrap();
+    bytes.into()
+}
+
+fn read_one(bytes: Bytes) -> RecordBatch {
+    let (mut batches, _) = read(Arc::new(bytes), None, options());
+    assert_eq!(batches.len(), 1);
+    batches.remove(0).records
+}
+
+#[test]
+fn a_file_that_begins_as_one_and_has_no_end_is_cut_short() {
+    let bytes = file(&records(1000), row_groups_of(300));
+    for length in [4, 8, 11, 12, 100, bytes.len() / 2, bytes.len() - 1] {
+        let error = refused(bytes.slice(..length), options());
+        assert!(matches!(error, Error::Truncated(_)), "{length}: {error}");
+        let text = error.to_string();
+        assert!(
+            text.contains("Parquet") && text.contains("cut short") && text.contains("ends"),
+            "{text}"
+        );
+    }
+    let large = file(&records(100_000), row_groups_of(100_000));
+    let error = refused(large.slice(..large.len() - 100), options());
+    assert!(matches!(error, Error::Truncated(_)), "{error}");
+}
+
+#[test]
+fn what_ends_too_early_while_it_is_decoded_is_cut_short_and_what_is_unknown_unsupported() {
+    let text = |text: &str| arrow::error::ArrowError::ParquetError(text.to_owned());
+    let kind = |given: &str| guard::arrow(&text(given));
+    assert!(matches!(kind("EOF: Invalid page header"), Error::Truncated(_)));
+    assert!(matches!(kind("NYI: BIT_PACKED"), Error::Unsupported(_)));
+    assert!(matches!(kind("Parquet error: EOF: it ended"), Error::Truncated(_)));
+    assert!(matches!(kind("Parquet error: no such dictionary"), Error::Corrupt(_)));
+}
+
+#[test]
+fn a_panic_in_the_decoder_is_a_corrupt_file() {
+    let windows = Windows::new(Arc::new(Bytes::new()));
+    let error = guard::guarded(&windows, || -> Result<(), Error> { panic!("row {}", 7) }).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the Parquet file is corrupt: decoding it panicked: row 7"
+    );
+}
+
+#[test]
+fn old_timestamps_of_any_year_are_right() {
+    let day = |since_1970: i64| {
+        let mut value = Int96::new();
+        value.set_data(5_000, 0, (2_440_588 + since_1970) as u32);
+        value
+    };
+    // 1970, the year 3000 and the year 1000: the last two don't fit into nanoseconds.
+    let days = [0, 376_200, -354_285];
+    let records = read_one(typed::<Int96Type>("int96 t", &days.map(day)));
+    let expected = TimestampMicrosecondArray::from(days.map(|day| day * 86_400_000_000 + 5).to_vec());
+    assert_eq!(
+        records["t"].as_primitive::<TimestampMicrosecondType>().values(),
+        expected.values()
+    );
+}
+
+#[test]
+fn annotated_bytes_are_what_their_annotation_says() {
+    let values: Vec<ByteArray> = vec!["a".into(), "b".into()];
+    for annotation in ["ENUM", "UTF8"] {
+        let records = read_one(typed::<ByteArrayType>(&format!("binary v ({annotation})"), &values));
+        assert_eq!(records["v"].as_string::<i32>(), &StringArray::from(vec!["a", "b"]));
+    }
+    let records = read_one(typed::<ByteArrayType>("binary v (JSON)", &["{}".into()]));
+    let schema = records.schema();
+    let extension = schema.field(0).metadata().get(EXTENSION).map(String::as_str);
+    assert_eq!(extension, Some("arrow.json"));
+}
+
+#[test]
+fn an_embedded_schema_that_contradicts_the_file_is_left_aside() {
+    let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+    let records = RecordBatch::try_from_iter([("a", column)]).unwrap();
+    let nested = Field::new("x", DataType::Utf8, true);
+    for wrong in [
+        Schema::new(vec![Field::new(
+            "a",
+            DataType::Struct(vec![nested.clone()].into()),
+            true,
+        )]),
+        Schema::new(vec![nested.clone(), nested.with_name("y")]),
+    ] {
+        let entry = KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), encode_arrow_schema(&wrong));
+        let properties = WriterProperties::builder()
+            .set_key_value_metadata(Some(vec![entry]))
+            .build();
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties)
+            .with_skip_arrow_metadata(true);
+        let mut bytes = Vec::new();
+        let mut writer = ArrowWriter::try_new_with_options(&mut bytes, records.schema(), options).unwrap();
+        writer.write(&records).unwrap();
+        writer.close().unwrap();
+        assert_eq!(read_one(bytes.into()).columns(), records.columns());
+    }
+}
+
+#[test]
+fn row_numbers_do_not_depend_on_what_row_groups_say_of_their_place() {
+    let bytes = file(&records(1000), row_groups_of(100));
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&bytes).unwrap();
+    let mut builder = metadata.into_builder();
+    let row_groups = builder.take_row_groups().into_iter();
+    let row_groups = row_groups.map(|row_group| row_group.into_builder().set_ordinal(0).build().unwrap());
+    let metadata = builder.set_row_groups(row_groups.collect()).build();
+    let mut changed = bytes.to_vec();
+    let footer = u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap());
+    changed.truncate(bytes.len() - 8 - footer as usize);
+    ParquetMetaDataWriter::new(&mut changed, &metadata).finish().unwrap();
+    let (batches, _) = read(Arc::new(Bytes::from(changed)), None, filtered("n >= 250"));
+    assert_rows_match_ordinals(&batches);
+    assert_eq!(ordinals(&batches), (250..1000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_struct_is_narrowed_to_what_was_asked_for_when_a_filter_reads_more_of_it() {
+    let columns: [(&str, ArrayRef); 2] = [
+        ("f", Arc::new(Float64Array::from(vec![1.0, f64::NAN, 3.0]))),
+        ("n", Arc::new(Int64Array::from(vec![0, 1, 2]))),
+    ];
+    let inner = RecordBatch::try_from_iter(columns).unwrap();
+    let column: ArrayRef = Arc::new(StructArray::from(inner));
+    let records = RecordBatch::try_from_iter([("a", column)]).unwrap();
+    let wanted = Options {
+        columns: Some(FieldPath::list("a.n").unwrap()),
+        ..filtered("a.f > 1 and a.n > 0")
+    };
+    let (batches, _) = read(Arc::new(file(&records, row_groups_of(10))), None, wanted);
+    assert_eq!(ordinals(&batches), [2]);
+    assert_eq!(batches[0].records["a"].as_struct().column_names(), ["n"]);
+}
