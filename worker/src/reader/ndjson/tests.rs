@@ -3,6 +3,7 @@
 
 mod columns;
 mod lines;
+mod projection;
 mod records;
 mod tree;
 

@@ -105,7 +105,8 @@ impl Walker {
         };
         if column.length == UNTOUCHED {
             self.cells += row as usize;
-            if self.cells > CELLS_MAX {
+            // A first row adds no cells, and of the record and its parts nothing may be left out.
+            if row > 0 && self.cells > CELLS_MAX {
                 self.crowd(object, masked.is_none());
                 return Ok(false);
             }
@@ -129,12 +130,13 @@ impl Walker {
         Ok(true)
     }
 
-    /// Gives up on more rows in this batch, or, where the record alone is too much, on this object as columns.
+    /// Gives up on more rows in this batch, or, where the record alone is too much, on this object as columns. An object of
+    /// which only parts are selected is not what makes a record too much.
     #[cold]
     fn crowd(&mut self, object: &mut Object, is_record: bool) {
         if self.has_rows {
             self.crowded = true;
-        } else if !is_record {
+        } else if !is_record && object.part.is_none() {
             object.unfit = true;
             self.pinned = true;
         }

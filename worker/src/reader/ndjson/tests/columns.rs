@@ -20,7 +20,7 @@ struct Decoded {
     input_bytes: u64,
 }
 
-fn all_columns() -> Options {
+pub(super) fn all_columns() -> Options {
     Options {
         columns: Some(Vec::new()),
         ..options()
@@ -369,6 +369,10 @@ fn rows_that_have_little_in_common_do_not_fill_a_batch_with_nothing() {
             .unwrap(),
         "l: [item: Json]?"
     );
+    // That another field is too much for columns is no reason to give more of this one than was asked for.
+    let text = format!("{{\"l\":[{}],\"p\":{{\"x\":1,\"y\":2}}}}", items.join(","));
+    let decoded = decode(text.as_bytes(), Span::WHOLE, named(&[&["l"], &["p", "x"]]));
+    assert_eq!(decoded.schemas, ["l: [item: Json]?, p: {x: Int64?}?"]);
 }
 
 #[test]

@@ -2,8 +2,20 @@
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
-/// JSON of any kind, written in any way.
-fn json(depth: u32) -> BoxedStrategy<String> {
+/// Keys of objects; one is written in two ways.
+const KEYS: &[&str] = &[
+    "a",
+    "b",
+    "c",
+    "d",
+    "é",
+    "",
+    "a long key of more than 32 bytes in all",
+    "\\u0061",
+];
+
+/// JSON of any kind, written in any way, with these keys in its objects.
+fn json(depth: u32, keys: &'static [&'static str]) -> BoxedStrategy<String> {
     let leaf = prop_oneof![
         6 => any::<i16>().prop_map(|number| number.to_string()),
         2 => (any::<i16>(), 0u16..1000).prop_map(|(whole, fraction)| format!("{whole}.{fraction}")),
@@ -17,27 +29,18 @@ fn json(depth: u32) -> BoxedStrategy<String> {
     if depth == 0 {
         return leaf.boxed();
     }
-    let list = (vec(json(depth - 1), 0..4), space())
+    let list = (vec(json(depth - 1, keys), 0..4), space())
         .prop_map(|(items, space)| format!("[{space}{}{space}]", items.join(&format!("{space},{space}"))));
-    prop_oneof![5 => leaf, 1 => list, 2 => object(depth - 1)].boxed()
+    prop_oneof![5 => leaf, 1 => list, 2 => object(depth - 1, keys)].boxed()
 }
 
 fn space() -> impl Strategy<Value = &'static str> {
     select(vec!["", "", "", "", " ", " ", "\t", "  "])
 }
 
-fn object(depth: u32) -> BoxedStrategy<String> {
-    let key = select(vec![
-        "a",
-        "b",
-        "c",
-        "d",
-        "é",
-        "",
-        "a long key of more than 32 bytes in all",
-        "\\u0061",
-    ]);
-    (vec((key, json(depth)), 0..6), space())
+/// An object with some of these keys, each at most once.
+pub(super) fn object(depth: u32, keys: &'static [&'static str]) -> BoxedStrategy<String> {
+    (vec((select(keys), json(depth, keys)), 0..6), space())
         .prop_map(|(members, space)| {
             let mut text = Vec::new();
             let mut seen = Vec::new();
@@ -59,15 +62,15 @@ pub(super) fn record() -> impl Strategy<Value = String> {
         any::<u16>(),
         "[a-z]{0,40}",
         any::<bool>(),
-        json(0),
-        prop::option::of(object(0)),
+        json(0, KEYS),
+        prop::option::of(object(0, KEYS)),
     )
         .prop_map(|(number, text, flag, any, nested)| {
             let nested = nested.map_or_else(String::new, |nested| format!(",\"nested\":{nested}"));
             let any = if number % 16 == 0 { any } else { number.to_string() };
             format!("{{\"number\":{number},\"text\":\"{text}\",\"flag\":{flag},\"drifts\":{any}{nested}}}")
         });
-    prop_oneof![2 => steady, 1 => object(3)]
+    prop_oneof![2 => steady, 1 => object(3, KEYS)]
 }
 
 /// A record whose keys may be missing but whose types never change: what arrow-json has an answer for.
