@@ -17,6 +17,7 @@ mod object;
 mod pool;
 mod scan;
 mod selection;
+mod strings;
 mod walk;
 mod window;
 

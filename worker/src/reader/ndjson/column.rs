@@ -1,13 +1,7 @@
 //! The values of one place in the records, as they are gathered for a batch: buffers that can grow by a value and be cut
 //! back to a whole number of records.
 
-use super::{
-    escape,
-    fault::{Fault, What},
-    object::Object,
-    scan::{self, CHUNK_BYTES},
-    selection::StateId,
-};
+use super::{object::Object, selection::StateId, strings::Strings};
 
 /// The length of a column that no record of the batch has had.
 pub(super) const UNTOUCHED: u32 = u32::MAX;
@@ -231,95 +225,6 @@ impl Nulls {
             count += end.min(to).saturating_sub((*start).max(from));
         }
         count
-    }
-}
-
-/// Strings, one behind the other.
-#[derive(Debug)]
-pub(super) struct Strings {
-    /// Where each string starts, and where the last one ends.
-    pub(super) offsets: Vec<i32>,
-    pub(super) bytes: Vec<u8>,
-}
-
-impl Default for Strings {
-    fn default() -> Self {
-        Self {
-            offsets: vec![0],
-            bytes: Vec::new(),
-        }
-    }
-}
-
-impl Strings {
-    /// Adds the string whose first byte behind the quote is at `at`, and returns the place behind its closing quote;
-    /// `None`, with nothing added, if it has half of a surrogate pair in it.
-    #[inline]
-    pub(super) fn push_string(&mut self, text: &[u8], at: usize) -> Result<Option<usize>, Fault> {
-        let stop = self.push_up_to_stop(text, at);
-        if text[stop] == b'"' {
-            self.offsets.push(self.bytes.len() as i32);
-            return Ok(Some(stop + 1));
-        }
-        self.push_rest_with_escapes(text, stop)
-    }
-
-    /// Adds the bytes up to the first that can't stand for itself in a string, and returns its place.
-    #[inline]
-    fn push_up_to_stop(&mut self, text: &[u8], mut at: usize) -> usize {
-        while let Some(chunk) = scan::chunk(text, at) {
-            // A chunk at a time and then cut: no call to copy a handful of bytes.
-            let length = self.bytes.len();
-            self.bytes.extend_from_slice(chunk);
-            let stop = scan::first_stop(chunk);
-            if stop < CHUNK_BYTES {
-                self.bytes.truncate(length + stop);
-                return at + stop;
-            }
-            // Not `stop`: the processor need not wait for it to go on.
-            at += CHUNK_BYTES;
-        }
-        at
-    }
-
-    /// The rest of a string from its first escape on, or from what should not be in it.
-    fn push_rest_with_escapes(&mut self, text: &[u8], mut at: usize) -> Result<Option<usize>, Fault> {
-        let mut is_text = true;
-        let end = loop {
-            match text[at] {
-                b'"' => break Ok(at + 1),
-                b'\\' => match escape::decode(text, at, &mut self.bytes, &mut is_text) {
-                    Ok(behind) => at = behind,
-                    Err(fault) => break Err(fault),
-                },
-                byte if byte < 0x20 => break Err(Fault::new(at, What::ControlCharacter)),
-                _ => {}
-            }
-            at = self.push_up_to_stop(text, at);
-        };
-        if end.is_ok() && is_text {
-            self.offsets.push(self.bytes.len() as i32);
-        } else {
-            self.bytes.truncate(self.offsets[self.offsets.len() - 1] as usize);
-        }
-        end.map(|end| is_text.then_some(end))
-    }
-
-    /// Adds text as it stands.
-    #[inline]
-    pub(super) fn push_text(&mut self, text: &[u8]) {
-        self.bytes.extend_from_slice(text);
-        self.offsets.push(self.bytes.len() as i32);
-    }
-
-    fn push_empty(&mut self, count: usize) {
-        let end = self.bytes.len() as i32;
-        self.offsets.resize(self.offsets.len() + count, end);
-    }
-
-    fn truncate(&mut self, rows: usize) {
-        self.offsets.truncate(rows + 1);
-        self.bytes.truncate(self.offsets[rows] as usize);
     }
 }
 

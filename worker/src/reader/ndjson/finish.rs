@@ -5,16 +5,16 @@ use std::sync::Arc;
 use arrow::{
     array::{
         Array, ArrayRef, BooleanArray, BooleanBufferBuilder, Float64Array, Int64Array, ListArray, NullArray,
-        RecordBatch, RecordBatchOptions, StringArray, StructArray,
+        RecordBatch, RecordBatchOptions, StructArray,
     },
-    buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer},
-    datatypes::{ArrowNativeType, DataType, Field, Fields, Schema, SchemaRef},
+    buffer::{BooleanBuffer, NullBuffer, OffsetBuffer},
+    datatypes::{DataType, Field, Fields, Schema, SchemaRef},
 };
 
 use super::{
-    column::{Column, NEVER, Nulls, Strings, Values},
+    column::{Column, NEVER, Nulls, Values},
     object::{Object, Target},
-    pool::{Pool, Queue},
+    pool::Pool,
 };
 use crate::batch::{NULLS, NULLS_ABSENT};
 
@@ -77,14 +77,14 @@ fn field_and_array(name: &str, column: &mut Column, pool: &mut Pool) -> (Field, 
             let bits = BooleanBuffer::collect_bool(length, |row| values[row]);
             Arc::new(BooleanArray::new(bits, nulls))
         }
-        Values::Int64(values) => Arc::new(Int64Array::new(taken(values, &mut pool.ints).into(), nulls)),
-        Values::Float64(values) => Arc::new(Float64Array::new(taken(values, &mut pool.floats).into(), nulls)),
-        Values::Utf8(strings) => Arc::new(string_array(strings, nulls, pool)),
+        Values::Int64(values) => Arc::new(Int64Array::new(pool.ints.swap(values).into(), nulls)),
+        Values::Float64(values) => Arc::new(Float64Array::new(pool.floats.swap(values).into(), nulls)),
+        Values::Utf8(strings) => Arc::new(strings.take_array(nulls, pool)),
         Values::Json(strings) => {
             let mut field = field(DataType::Utf8);
             field.metadata_mut().insert(EXTENSION_TYPE_NAME_KEY, "arrow.json");
             field.metadata_mut().insert(EXTENSION_TYPE_METADATA_KEY, "");
-            return (field, Arc::new(string_array(strings, nulls, pool)));
+            return (field, Arc::new(strings.take_array(nulls, pool)));
         }
         Values::Struct(object) => {
             let (fields, arrays) = children(object, column.length, pool);
@@ -92,31 +92,12 @@ fn field_and_array(name: &str, column: &mut Column, pool: &mut Pool) -> (Field, 
         }
         Values::List(list) => {
             let (item_field, items) = field_and_array(Field::LIST_FIELD_DEFAULT_NAME, &mut list.item, pool);
-            let offsets = OffsetBuffer::new(taken_offsets(&mut list.offsets, pool));
+            let offsets = OffsetBuffer::new(pool.offsets.swap(&mut list.offsets).into());
+            list.offsets.push(0);
             Arc::new(ListArray::new(Arc::new(item_field), offsets, items, nulls))
         }
     };
     (field(array.data_type().clone()), array)
-}
-
-fn string_array(strings: &mut Strings, nulls: Option<NullBuffer>, pool: &mut Pool) -> StringArray {
-    let offsets = OffsetBuffer::new(taken_offsets(&mut strings.offsets, pool));
-    let bytes = Buffer::from_vec(taken(&mut strings.bytes, &mut pool.bytes));
-    StringArray::new(offsets, bytes, nulls)
-}
-
-/// The values, leaving an empty buffer in their place.
-fn taken<T: ArrowNativeType>(values: &mut Vec<T>, queue: &mut Queue<T>) -> Vec<T> {
-    // Batches of a kind differ little in size.
-    let room = values.len() + values.len() / 16;
-    std::mem::replace(values, queue.take(room))
-}
-
-/// The offsets, leaving those of no values in their place.
-fn taken_offsets(offsets: &mut Vec<i32>, pool: &mut Pool) -> ScalarBuffer<i32> {
-    let taken = taken(offsets, &mut pool.offsets);
-    offsets.push(0);
-    taken.into()
 }
 
 fn null_buffer(nulls: &Nulls, length: u32) -> Option<NullBuffer> {

@@ -33,9 +33,12 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T: ArrowNativeType> Queue<T> {
-    /// An empty buffer: one that was used before, or a new one with room for `room` values.
-    pub(super) fn take(&mut self, room: usize) -> Vec<T> {
-        self.0.pop_front().unwrap_or_else(|| Vec::with_capacity(room))
+    /// The values, leaving an empty buffer in their place: one that was used before, or a new one with as much room.
+    pub(super) fn swap(&mut self, values: &mut Vec<T>) -> Vec<T> {
+        // Batches of a kind differ little in size.
+        let room = values.len() + values.len() / 16;
+        let empty = self.0.pop_front().unwrap_or_else(|| Vec::with_capacity(room));
+        std::mem::replace(values, empty)
     }
 
     fn give(&mut self, buffer: Buffer) {
