@@ -4,7 +4,7 @@ use super::{
     super::{
         column::{Column, Kind, NEVER, Values},
         fault::{Fault, What},
-        number, walk,
+        number, scan, walk,
     },
     Walker,
 };
@@ -43,14 +43,13 @@ impl Walker {
     /// [`Self::value`] for what is not inlined.
     fn other_value(&mut self, text: &[u8], at: usize, column: &mut Column, depth: u32) -> Result<usize, Fault> {
         let end = match &mut column.values {
-            Values::Boolean(values) if text[at..].starts_with(b"true") => {
-                values.push(true);
-                at + 4
-            }
-            Values::Boolean(values) if text[at..].starts_with(b"false") => {
-                values.push(false);
-                at + 5
-            }
+            Values::Boolean(values) => match boolean(text, at) {
+                Some(value) => {
+                    values.push(value);
+                    at + 5 - usize::from(value)
+                }
+                None => return self.surprise(text, at, column, depth),
+            },
             Values::Struct(object) if text[at] == b'{' => {
                 self.object(text, at, object, column.length, Some(&column.nulls), depth)?
             }
@@ -152,4 +151,13 @@ impl Walker {
         self.pinned = true;
         walk::value(text, at, depth)
     }
+}
+
+/// The boolean that starts at `at`. Both are looked for at once: which of them it is, no branch could predict.
+#[inline]
+fn boolean(text: &[u8], at: usize) -> Option<bool> {
+    let word = u64::from_le_bytes(*scan::chunk::<8>(text, at)?);
+    let is_true = word as u32 == u32::from_le_bytes(*b"true");
+    let is_false = word & 0xff_ffff_ffff == u64::from_le_bytes(*b"false\0\0\0");
+    (is_true | is_false).then_some(is_true)
 }
