@@ -18,7 +18,8 @@ use super::{
     guard,
     pages::{OffsetIndexes, Pages},
     pass::{Pass, StepLimits},
-    prune, selection,
+    prune::{self, pages::PageIndex},
+    selection,
     windows::Windows,
 };
 use crate::{batch::ColumnBatch, predicate::Predicate};
@@ -84,8 +85,7 @@ impl Plan {
     ) -> Result<Option<RowGroup>, Error> {
         let rows = footer.row_count(index);
         let row_group = footer.metadata.row_group(index);
-        let offsets = Arc::new(OffsetIndexes::new());
-        let start = |leaves: Vec<usize>, twice: Vec<usize>, selected| {
+        let start = |leaves: Vec<usize>, offsets: &Arc<OffsetIndexes>, twice: Vec<usize>, selected| {
             let pages = Pages::new(windows.clone(), footer.metadata.clone(), index, offsets.clone());
             let levels = levels(footer, &leaves)?;
             Pass::start(pages, (levels, leaves), twice, selected, self.limits)
@@ -106,29 +106,45 @@ impl Plan {
         };
         let Some(filter) = &self.filter else {
             counts.rows += rows;
-            let pass = start(self.output.clone(), Vec::new(), None)?;
+            let pass = start(self.output.clone(), &Arc::default(), Vec::new(), None)?;
             return Ok(Some(begun(pass, false, &self.output)));
         };
-        let schema = footer.metadata.file_metadata().schema_descr();
-        if prune::impossible(&filter.predicate, &footer.fields, schema, row_group) {
+        let file = footer.metadata.file_metadata();
+        let (predicate, fields) = (&filter.predicate, &footer.fields);
+        let union = union(&filter.leaves, &self.output);
+        let data_bytes = union.iter().map(|leaf| row_group.column(*leaf).byte_range().1).sum();
+        if prune::impossible(predicate, fields, file, row_group)
+            || prune::bloom::excludes(predicate, fields, windows, row_group, data_bytes)?
+        {
             counts.prune(rows);
             return Ok(None);
         }
+        let page_index = PageIndex::read(windows, row_group, &filter.leaves, &union)?;
+        let possible = page_index.possible(predicate, fields, file, rows as usize);
+        let offsets = Arc::new(page_index.offsets);
+        let possible_count = possible
+            .as_ref()
+            .map_or(rows, |possible| possible.count_set_bits() as u64);
+        if possible_count == 0 {
+            counts.prune(rows);
+            return Ok(None);
+        }
+        counts.rows += rows;
+        counts.pruned += rows - possible_count;
         let shared: Vec<_> = common(&filter.leaves, &self.output);
-        let union = union(&filter.leaves, &self.output);
         let held: u64 = shared
             .iter()
             .map(|leaf| row_group.column(*leaf).byte_range())
             .filter(|(start, length)| !windows.holds(&(*start..start.saturating_add(*length))))
             .map(|(_, length)| length)
             .sum();
-        counts.rows += rows;
         if shared.len() == self.output.len() || held > TWICE_BYTES_MAX {
-            let pass = start(union.clone(), Vec::new(), None)?;
+            counts.filtered += rows - possible_count;
+            let pass = start(union.clone(), &offsets, Vec::new(), possible)?;
             return Ok(Some(begun(pass, true, &union)));
         }
-        let mut pass = start(filter.leaves.clone(), shared, None)?;
-        let passed = passed(&mut pass, &filter.predicate, rows as usize)?;
+        let mut pass = start(filter.leaves.clone(), &offsets, shared, possible)?;
+        let passed = passed(&mut pass, predicate, rows as usize)?;
         drop(pass);
         let count = passed.count_set_bits();
         counts.filtered += rows - count as u64;
@@ -136,7 +152,7 @@ impl Plan {
             return Ok(None);
         }
         let selected = (count < rows as usize).then_some(passed);
-        let pass = start(self.output.clone(), Vec::new(), selected)?;
+        let pass = start(self.output.clone(), &offsets, Vec::new(), selected)?;
         Ok(Some(begun(pass, false, &union)))
     }
 }

@@ -3,6 +3,7 @@
 mod faults;
 mod fetches;
 mod memory;
+mod pruning;
 
 use std::{ops::Range, sync::Mutex};
 
@@ -331,33 +332,6 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_filtered_read_is_a_filtered_file(
-        values in prop::collection::vec((prop::option::of(-3i64..3), prop::option::of("[a-c]{0,2}")), 0..200),
-        filter in "(n|s) (=|!=|<|<=|>|>=) (0|1[.]5|-2|a|'b'|ab|'1')( and (n|s) (=|!=) null)?",
-        (row_group, page) in (1usize..80, 1usize..30),
-        statistics in prop::sample::select(vec![EnabledStatistics::None, EnabledStatistics::Chunk, EnabledStatistics::Page]),
-        (dictionary, bloom) in any::<(bool, bool)>(),
-    ) {
-        let columns: [(&str, ArrayRef); 2] = [
-            ("n", Arc::new(values.iter().map(|value| value.0).collect::<Int64Array>())),
-            ("s", Arc::new(values.iter().map(|value| value.1.as_deref()).collect::<StringArray>())),
-        ];
-        let records = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap();
-        let properties = WriterProperties::builder()
-            .set_max_row_group_row_count(Some(row_group))
-            .set_data_page_row_count_limit(page)
-            .set_write_batch_size(page)
-            .set_statistics_enabled(statistics)
-            .set_dictionary_enabled(dictionary)
-            .set_bloom_filter_enabled(bloom)
-            .build();
-        let predicate: Predicate = filter.parse().unwrap();
-        let expected: Vec<_> = predicate.evaluate(&records).values().set_indices().map(|row| row as u64).collect();
-        let (batches, _) = read(Arc::new(file(&records, properties)), None, filtered(&filter));
-        prop_assert_eq!(ordinals(&batches), expected);
-    }
-
-    #[test]
     fn damaged_files_are_refused_or_read_but_never_panic(
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         cut in prop::option::of(any::<prop::sample::Index>()),
@@ -371,8 +345,10 @@ proptest! {
             let cut = cut.index(bytes.len());
             bytes.truncate(cut);
         }
-        if let Ok(mut reader) = Reader::open(Arc::new(Bytes::from(bytes)), None, options()) {
-            while let Ok(Some(_)) = reader.next_batch() {}
+        for options in [options(), filtered("n >= 7 and s != t3")] {
+            if let Ok(mut reader) = Reader::open(Arc::new(Bytes::from(bytes.clone())), None, options) {
+                while let Ok(Some(_)) = reader.next_batch() {}
+            }
         }
     }
 }

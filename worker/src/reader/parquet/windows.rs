@@ -150,6 +150,11 @@ impl Windows {
         self.0.fetched_bytes.load(Ordering::Relaxed)
     }
 
+    /// Whether the input has failed, and nobody was told yet.
+    pub(super) fn has_failed(&self) -> bool {
+        lock(&self.0.failure).is_some()
+    }
+
     /// The input's error behind the last failure, if that was its cause.
     pub(super) fn take_failure(&self) -> Option<io::Error> {
         lock(&self.0.failure).take()
