@@ -1,21 +1,22 @@
-//! Arrow rows as JSON text, one object to a line. Leaf values are written by Arrow's own encoders; the objects are ours,
-//! because whether a null is a value or a key that is not there is said by each field (see [`crate::batch::NULLS`]).
+//! Arrow rows as JSON text, one object to a line. The objects are ours, because whether a null is a value or a key that is
+//! not there is said by each field (see [`crate::batch::NULLS`]), and so are the values that most rows are made of
+//! (`values`), for speed; rarer ones are written by Arrow's own encoders.
 //!
 //! What JSON has no form for: NaN, infinities and moments beyond the calendar become `null`, binary becomes hexadecimal
-//! text, a UUID its text with hyphens, a timestamp RFC 3339 text (in UTC; without a zone if it has none), a map an object
+//! text, a UUID its text with hyphens, a timestamp RFC 3339 text (in UTC; without a zone if it has none, and so a date), a map an object
 //! with its keys as text. Text of Arrow's JSON extension type is written as it is if it is JSON, and as a string if it is
 //! not. A line never has a line break in it.
 
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::{fmt::Write as _, io::Write as _, ops::Range, sync::Arc};
 
 use arrow::{
     array::{Array, AsArray, GenericListArray, OffsetSizeTrait, RecordBatch},
     datatypes::{
-        ArrowPrimitiveType, DataType, Field, FieldRef, Fields, SchemaRef, TimeUnit, TimestampMicrosecondType,
-        TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+        DataType, Field, FieldRef, Fields, Float32Type, Float64Type, Int32Type, Int64Type, SchemaRef, UInt64Type,
     },
     error::ArrowError,
     json::{
@@ -26,6 +27,7 @@ use arrow::{
 };
 use serde::de::IgnoredAny;
 
+use self::values::{Moments, Numbers, Text, string};
 use crate::batch::{EXTENSION, NULLS, NULLS_ABSENT};
 
 /// Why rows can't be written: a column's type has no JSON form.
@@ -93,7 +95,7 @@ impl Encoder {
 /// A key of an object.
 #[derive(Debug)]
 struct Key {
-    /// In quotes, with the colon.
+    /// In quotes, with a comma before and a colon behind.
     text: Vec<u8>,
     /// Whether it is left out where its value is null.
     left_out: bool,
@@ -101,8 +103,8 @@ struct Key {
 
 fn keys(fields: &Fields) -> Vec<Key> {
     let key = |field: &FieldRef| {
-        let mut text = Vec::new();
-        string(field.name(), &mut text);
+        let mut text = vec![b','];
+        string(field.name().as_bytes(), &mut text);
         text.push(b':');
         Key {
             text,
@@ -110,10 +112,6 @@ fn keys(fields: &Fields) -> Vec<Key> {
         }
     };
     fields.iter().map(key).collect()
-}
-
-fn string(text: &str, out: &mut Vec<u8>) {
-    serde_json::to_writer(out, text).expect("text can be written, and memory takes it");
 }
 
 struct Object<'a, K> {
@@ -130,12 +128,13 @@ impl<K: AsRef<[Key]>> ValueEncoder for Object<'_, K> {
             if null && key.left_out {
                 continue;
             }
-            if !first {
-                out.push(b',');
-            }
+            out.extend_from_slice(&key.text[usize::from(first)..]);
             first = false;
-            out.extend_from_slice(&key.text);
-            value_or_null(value, row, out);
+            if null {
+                out.extend_from_slice(b"null");
+            } else {
+                value.encode(row, out);
+            }
         }
         out.push(b'}');
     }
@@ -196,14 +195,28 @@ impl EncoderFactory for Ours {
                 Box::new(List { values, place })
             }
             (DataType::Map(entries, _), _) => map(entries, array, options)?,
-            (DataType::Timestamp(unit, Some(_)), _) => Box::new(Instants::new(*unit, array)),
-            (kind, _) if kind.is_temporal() => Box::new(Moment {
-                values: ArrayFormatter::try_new(array, &FormatOptions::new().with_display_error(false))?,
-                text: String::new(),
-            }),
+            (DataType::Utf8, _) => Box::new(Text::new(array.as_string::<i32>())),
+            (DataType::LargeUtf8, _) => Box::new(Text::new(array.as_string::<i64>())),
+            (DataType::Utf8View, _) => {
+                let values = array.as_string_view();
+                Box::new(Strings(move |row| values.value(row)))
+            }
+            (DataType::Int32, _) => Box::new(Numbers(array.as_primitive::<Int32Type>().values())),
+            (DataType::Int64, _) => Box::new(Numbers(array.as_primitive::<Int64Type>().values())),
+            (DataType::UInt64, _) => Box::new(Numbers(array.as_primitive::<UInt64Type>().values())),
+            (DataType::Float32, _) => Box::new(Numbers(array.as_primitive::<Float32Type>().values())),
+            (DataType::Float64, _) => Box::new(Numbers(array.as_primitive::<Float64Type>().values())),
+            (kind, _) if kind.is_temporal() => match Moments::new(array) {
+                Some(moments) => Box::new(moments),
+                None => Box::new(Formatted {
+                    values: ArrayFormatter::try_new(array, &FormatOptions::new().with_display_error(false))?,
+                    text: String::new(),
+                }),
+            },
             _ => return Ok(None),
         };
-        Ok(Some(NullableEncoder::new(encoder, array.nulls().cloned())))
+        let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0).cloned();
+        Ok(Some(NullableEncoder::new(encoder, nulls)))
     }
 }
 
@@ -214,7 +227,7 @@ impl<'a, F: Fn(usize) -> &'a str> ValueEncoder for Json<F> {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
         let text = (self.0)(row);
         if serde_json::from_str::<IgnoredAny>(text).is_err() {
-            return string(text, out);
+            return string(text.as_bytes(), out);
         }
         let start = out.len();
         out.extend_from_slice(text.trim_ascii().as_bytes());
@@ -242,53 +255,26 @@ impl<'a, F: Fn(usize) -> &'a [u8]> ValueEncoder for Uuid<F> {
     }
 }
 
-/// Timestamps of a known zone. They are written in UTC, whatever the zone, so that no table of zones is needed.
-struct Instants<'a> {
-    values: &'a [i64],
-    /// Nanoseconds of a value's unit.
-    unit: i128,
-}
+/// Text that lies here and there.
+struct Strings<F>(F);
 
-impl<'a> Instants<'a> {
-    fn new(unit: TimeUnit, array: &'a dyn Array) -> Self {
-        fn values<T: ArrowPrimitiveType<Native = i64>>(array: &dyn Array) -> &[i64] {
-            array.as_primitive::<T>().values()
-        }
-        let (values, unit) = match unit {
-            TimeUnit::Second => (values::<TimestampSecondType>(array), 1_000_000_000),
-            TimeUnit::Millisecond => (values::<TimestampMillisecondType>(array), 1_000_000),
-            TimeUnit::Microsecond => (values::<TimestampMicrosecondType>(array), 1_000),
-            TimeUnit::Nanosecond => (values::<TimestampNanosecondType>(array), 1),
-        };
-        Self { values, unit }
-    }
-
-    /// `None` for a moment beyond the calendar.
-    fn at(&self, row: usize) -> Option<jiff::Timestamp> {
-        jiff::Timestamp::from_nanosecond(i128::from(self.values[row]) * self.unit).ok()
-    }
-}
-
-impl ValueEncoder for Instants<'_> {
+impl<'a, F: Fn(usize) -> &'a str> ValueEncoder for Strings<F> {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
-        match self.at(row) {
-            Some(instant) => write!(out, "\"{instant}\"").expect("memory takes it"),
-            None => out.extend_from_slice(b"null"),
-        }
+        string((self.0)(row).as_bytes(), out);
     }
 }
 
-/// Dates, times, naive timestamps, durations and intervals, as their text.
-struct Moment<'a> {
+/// Times, durations and intervals, as their text.
+struct Formatted<'a> {
     values: ArrayFormatter<'a>,
     text: String,
 }
 
-impl ValueEncoder for Moment<'_> {
+impl ValueEncoder for Formatted<'_> {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
         self.text.clear();
         match write!(self.text, "{}", self.values.value(row)) {
-            Ok(()) => string(&self.text, out),
+            Ok(()) => string(self.text.as_bytes(), out),
             Err(_) => out.extend_from_slice(b"null"),
         }
     }
@@ -332,21 +318,29 @@ struct Map<'a> {
 }
 
 enum MapKeys<'a> {
-    /// Of a known zone, for which Arrow's formatter would need a table of zones.
-    Instants(Instants<'a>),
+    Moments(Moments<'a>),
     Others(ArrayFormatter<'a>),
 }
 
 impl MapKeys<'_> {
     /// A key that has no text, a date beyond the calendar, becomes the empty key.
-    fn write(&self, entry: usize, text: &mut String) {
-        text.clear();
-        let written = match self {
-            Self::Instants(keys) => keys.at(entry).map(|instant| write!(text, "{instant}")),
-            Self::Others(keys) => Some(write!(text, "{}", keys.value(entry))),
-        };
-        if !matches!(written, Some(Ok(()))) {
-            text.clear();
+    fn write(&self, entry: usize, text: &mut String, out: &mut Vec<u8>) {
+        match self {
+            Self::Moments(keys) => {
+                out.push(b'"');
+                let start = out.len();
+                if !keys.write(entry, out) {
+                    out.truncate(start);
+                }
+                out.push(b'"');
+            }
+            Self::Others(keys) => {
+                text.clear();
+                if write!(text, "{}", keys.value(entry)).is_err() {
+                    text.clear();
+                }
+                string(text.as_bytes(), out);
+            }
         }
     }
 }
@@ -359,8 +353,7 @@ impl ValueEncoder for Map<'_> {
             if index > 0 {
                 out.push(b',');
             }
-            self.keys.write(entry, &mut self.text);
-            string(&self.text, out);
+            self.keys.write(entry, &mut self.text, out);
             out.push(b':');
             value_or_null(&mut self.values, entry, out);
         }
@@ -381,9 +374,9 @@ fn map<'a>(
         return Err(ArrowError::JsonError("the entries of a map have no value".to_owned()));
     };
     let keys = array.keys().as_ref();
-    let keys = match keys.data_type() {
-        DataType::Timestamp(unit, Some(_)) => MapKeys::Instants(Instants::new(*unit, keys)),
-        _ => MapKeys::Others(ArrayFormatter::try_new(
+    let keys = match Moments::new(keys) {
+        Some(moments) => MapKeys::Moments(moments),
+        None => MapKeys::Others(ArrayFormatter::try_new(
             keys,
             &FormatOptions::new().with_display_error(false),
         )?),

@@ -15,7 +15,7 @@ mod lines;
 mod number;
 mod object;
 mod pool;
-mod scan;
+pub(crate) mod scan;
 mod selection;
 mod strings;
 mod walk;

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use arrow::{
     array::{
-        ArrayRef, BinaryArray, BooleanArray, Decimal128Array, FixedSizeBinaryArray, Float64Array, Int32Array,
-        Int64Array, Int64Builder, ListArray, MapBuilder, StringArray, StringBuilder, StructArray,
-        TimestampMillisecondArray, TimestampMillisecondBuilder, UInt64Array,
+        ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, FixedSizeBinaryArray, Float64Array,
+        Int32Array, Int64Array, Int64Builder, ListArray, MapBuilder, StringArray, StringBuilder, StructArray,
+        TimestampMillisecondArray, TimestampMillisecondBuilder, TimestampNanosecondArray, UInt64Array,
     },
     datatypes::{Int32Type, Schema},
 };
@@ -129,7 +129,38 @@ fn batches_of_other_schemas_follow_each_other() {
     assert_eq!(rows, [0..7, 8..15, 16..23]);
 }
 
+#[test]
+fn text_of_a_slice_is_escaped_only_where_it_must_be() {
+    let texts = StringArray::from(vec!["\"", "plain", "a\\b\u{1}\n\r\té\u{7f}", ""]);
+    assert_eq!(plain(Arc::new(texts.slice(1, 1))), [r#"{"v":"plain"}"#]);
+    let expected = [
+        r#"{"v":"plain"}"#,
+        "{\"v\":\"a\\\\b\\u0001\\n\\r\\té\u{7f}\"}",
+        r#"{"v":""}"#,
+    ];
+    assert_eq!(plain(Arc::new(texts.slice(1, 3))), expected);
+}
+
 proptest! {
+    #[test]
+    fn moments_are_written_as_the_calendar_has_them(seconds in -400_000_000_000i64..400_000_000_000, nanos in 0..1_000_000_000i64) {
+        let text = |column: ArrayRef| plain(column)[0][5..].trim_end_matches('}').trim_matches('"').to_owned();
+        let or_null = |text: Option<String>| text.unwrap_or_else(|| "null".to_owned());
+        let millis = seconds * 1000 + nanos / 1_000_000;
+        let instant = jiff::Timestamp::from_millisecond(millis).ok();
+        let naive = instant.map(|instant| jiff::tz::Offset::UTC.to_datetime(instant));
+        let column = TimestampMillisecondArray::from(vec![millis]);
+        prop_assert_eq!(text(Arc::new(column.clone().with_timezone("Asia/Tokyo"))), or_null(instant.map(|instant| instant.to_string())));
+        prop_assert_eq!(text(Arc::new(column)), or_null(naive.map(|naive| naive.to_string())));
+        let days = seconds.div_euclid(86_400);
+        let date = jiff::Timestamp::from_second(days * 86_400).ok().map(|day| jiff::tz::Offset::UTC.to_datetime(day).date());
+        prop_assert_eq!(text(Arc::new(Date32Array::from(vec![days as i32]))), or_null(date.map(|date| date.to_string())));
+        if let Some(nanos) = seconds.checked_mul(1_000_000_000).and_then(|whole| whole.checked_add(nanos)) {
+            let exact = jiff::Timestamp::from_nanosecond(i128::from(nanos)).unwrap();
+            prop_assert_eq!(text(Arc::new(TimestampNanosecondArray::from(vec![nanos]).with_timezone("UTC"))), exact.to_string());
+        }
+    }
+
     #[test]
     fn every_line_is_json_with_the_values_that_went_in(
         rows in prop::collection::vec((any::<Option<String>>(), any::<Option<i32>>(), any::<Option<f64>>(), any::<bool>()), 0..20),

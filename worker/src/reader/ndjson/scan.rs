@@ -18,7 +18,7 @@ const HIGHS: u64 = 0x8080_8080_8080_8080;
 /// The place of the first `"`, `\` or control character (below 0x20) at or after `from`; the slice's end if there is
 /// none. A newline is a control character, so that a string without its end can't swallow the next line.
 #[inline]
-pub(super) fn string_stop(text: &[u8], from: usize) -> usize {
+pub(crate) fn string_stop(text: &[u8], from: usize) -> usize {
     let mut at = from;
     while let Some(chunk) = chunk(text, at) {
         let stop = first_stop(chunk);
