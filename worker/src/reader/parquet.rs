@@ -181,11 +181,11 @@ impl Reader {
     fn next_unguarded(&mut self) -> Result<Option<ColumnBatch>, Error> {
         loop {
             if self.gather.is_enough() {
-                return self.gather.take();
+                return Ok(self.gather.take());
             }
             let Some(row_group) = &mut self.current else {
                 let Some(index) = self.waiting.pop() else {
-                    return self.gather.take();
+                    return Ok(self.gather.take());
                 };
                 self.current = self.plan.begin(index, &self.footer, &self.windows, &mut self.counts)?;
                 continue;
@@ -195,7 +195,7 @@ impl Reader {
                 Some(batch) if self.gather.is_full_for(batch.records.num_rows()) => {
                     let full = self.gather.take();
                     self.gather.put(batch);
-                    return full;
+                    return Ok(full);
                 }
                 Some(batch) => self.gather.put(batch),
             }

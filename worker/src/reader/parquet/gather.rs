@@ -1,9 +1,10 @@
 //! Few rows are put together until they are worth a batch: after a selective filter, batches of a row or two would cost
 //! more downstream than they did here. What is large enough as it is, is never copied.
 
+use std::collections::VecDeque;
+
 use arrow::{array::RecordBatch, compute::concat_batches};
 
-use super::Error;
 use crate::batch::ColumnBatch;
 
 /// With this many rows a batch is worth its overhead.
@@ -11,7 +12,7 @@ const ROWS_ENOUGH: usize = 2048;
 
 /// Rows that wait for more.
 pub(super) struct Gather {
-    waiting: Vec<ColumnBatch>,
+    waiting: VecDeque<ColumnBatch>,
     rows: usize,
     bytes: usize,
     records_max: usize,
@@ -21,7 +22,7 @@ pub(super) struct Gather {
 impl Gather {
     pub(super) fn new(records_max: usize, bytes_max: usize) -> Self {
         Self {
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
             rows: 0,
             bytes: 0,
             records_max,
@@ -37,7 +38,7 @@ impl Gather {
     pub(super) fn put(&mut self, batch: ColumnBatch) {
         self.rows += batch.records.num_rows();
         self.bytes += batch.records.get_array_memory_size();
-        self.waiting.push(batch);
+        self.waiting.push_back(batch);
     }
 
     /// Whether what waits is worth a batch.
@@ -45,21 +46,27 @@ impl Gather {
         self.rows >= ROWS_ENOUGH.min(self.records_max.div_ceil(2)) || self.bytes >= self.bytes_max / 2
     }
 
-    /// What waits, as one batch; none if there is nothing.
-    pub(super) fn take(&mut self) -> Result<Option<ColumnBatch>, Error> {
-        (self.rows, self.bytes) = (0, 0);
-        if self.waiting.len() < 2 {
-            return Ok(self.waiting.pop());
-        }
+    /// What waits, as one batch if it can be; none if there is nothing.
+    pub(super) fn take(&mut self) -> Option<ColumnBatch> {
+        let records: Vec<&RecordBatch> = self.waiting.iter().map(|batch| &batch.records).collect();
+        let joined = match records.as_slice() {
+            [] | [_] => None,
+            // Dictionaries that have too many values between them can't be joined.
+            [first, ..] => concat_batches(&first.schema(), records).ok(),
+        };
+        let Some(records) = joined else {
+            let first = self.waiting.pop_front()?;
+            self.rows -= first.records.num_rows();
+            self.bytes -= first.records.get_array_memory_size();
+            return Some(first);
+        };
         let waiting = std::mem::take(&mut self.waiting);
-        let schema = waiting[0].records.schema();
-        let records: Vec<&RecordBatch> = waiting.iter().map(|batch| &batch.records).collect();
-        let records = concat_batches(&schema, records).map_err(|error| Error::Unsupported(error.to_string()))?;
-        Ok(Some(ColumnBatch {
+        (self.rows, self.bytes) = (0, 0);
+        Some(ColumnBatch {
             records,
             ordinals: waiting.iter().flat_map(|batch| &batch.ordinals).copied().collect(),
             input_bytes: waiting.iter().map(|batch| batch.input_bytes).sum(),
-        }))
+        })
     }
 
     /// Gives up what waits.

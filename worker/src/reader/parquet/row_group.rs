@@ -83,6 +83,8 @@ impl Plan {
         windows: &Windows,
         counts: &mut Counts,
     ) -> Result<Option<RowGroup>, Error> {
+        // What was held for the second pass of the row group before is not wanted any more.
+        windows.forget();
         let rows = footer.row_count(index);
         let row_group = footer.metadata.row_group(index);
         let start = |leaves: Vec<usize>, offsets: &Arc<OffsetIndexes>, twice: Vec<usize>, selected| {

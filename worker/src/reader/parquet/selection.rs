@@ -87,28 +87,30 @@ pub(super) fn kept(fields: &Fields, first: usize, leaves: &[usize]) -> Fields {
         .collect()
 }
 
-/// The columns of `records` that `fields` are, which may be fewer, also within structs.
-pub(super) fn narrowed(records: &RecordBatch, fields: &Fields) -> Result<RecordBatch, ArrowError> {
-    fn inside(have: &Fields, columns: &[ArrayRef], want: &Fields) -> Vec<ArrayRef> {
-        let places = want
+/// The columns of `records` that `wanted` names, which may be fewer, also within structs.
+pub(super) fn narrowed(records: &RecordBatch, wanted: &Fields) -> Result<RecordBatch, ArrowError> {
+    fn inside(have: &Fields, columns: &[ArrayRef], wanted: &Fields) -> (Vec<Arc<Field>>, Vec<ArrayRef>) {
+        let places = wanted
             .iter()
-            .filter_map(|field| Some((field, have.find(field.name())?.0)));
-        let narrow = |(field, place): (&Arc<Field>, usize)| {
+            .filter_map(|field| Some((field, have.find(field.name())?)));
+        let narrow = |(wanted, (place, field)): (&Arc<Field>, (usize, &Arc<Field>))| {
             let column = &columns[place];
-            match (field.data_type(), column.data_type()) {
-                (DataType::Struct(want), DataType::Struct(have)) if want.len() < have.len() || want != have => {
+            match (wanted.data_type(), column.data_type()) {
+                (DataType::Struct(wanted), DataType::Struct(have)) => {
                     let array = column.as_struct();
-                    let inner = inside(have, array.columns(), want);
-                    Arc::new(StructArray::new(want.clone(), inner, array.nulls().cloned()))
+                    let (fields, inner) = inside(have, array.columns(), wanted);
+                    let array = StructArray::new(fields.into(), inner, array.nulls().cloned());
+                    let field = field.as_ref().clone().with_data_type(array.data_type().clone());
+                    (Arc::new(field), Arc::new(array) as ArrayRef)
                 }
-                _ => column.clone(),
+                _ => (field.clone(), column.clone()),
             }
         };
-        places.map(narrow).collect()
+        places.map(narrow).unzip()
     }
     let schema = records.schema();
-    let columns = inside(schema.fields(), records.columns(), fields);
-    RecordBatch::try_new(Arc::new(Schema::new(fields.clone())), columns)
+    let (fields, columns) = inside(schema.fields(), records.columns(), wanted);
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
 /// A name that two fields of one struct have: such records can't be told apart as JSON.

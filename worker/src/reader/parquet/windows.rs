@@ -25,7 +25,7 @@ use crate::reader::range_source::{Fetch, RangeSource};
 /// All windows of a file together: up to twice this is held, with what is under way.
 const WINDOWS_BYTES: u64 = 8 * 1024 * 1024;
 /// A window is never smaller, so that a file of many columns isn't read in crumbs.
-const WINDOW_BYTES_MIN: u64 = 64 * 1024;
+const WINDOW_BYTES_MIN: u64 = 32 * 1024;
 /// A window is never larger: beyond this, reads don't get cheaper.
 const WINDOW_BYTES_MAX: u64 = 1024 * 1024;
 /// Ranges with at most this much between them are read together.
@@ -144,6 +144,13 @@ impl Windows {
         join(&mut small, window_bytes);
         let wholes = small.into_iter().map(|range| Whole::new(&self.0, range, false));
         held.wholes.extend(wholes);
+    }
+
+    /// Forgets all that was announced.
+    pub(super) fn forget(&self) {
+        let mut held = lock(&self.0.held);
+        held.wholes.clear();
+        held.streams.clear();
     }
 
     pub(super) fn fetched_bytes(&self) -> u64 {

@@ -1,7 +1,7 @@
 //! Files of odd writers, and files that aren't whole.
 
 use arrow::{
-    array::{Float64Array, TimestampMicrosecondArray},
+    array::{Float64Array, Int64Builder, ListBuilder, MapBuilder, StringBuilder, TimestampMicrosecondArray},
     datatypes::TimestampMicrosecondType,
 };
 use parquet::{
@@ -165,4 +165,63 @@ fn a_struct_is_narrowed_to_what_was_asked_for_when_a_filter_reads_more_of_it() {
     let (batches, _) = read(Arc::new(file(&records, row_groups_of(10))), None, wanted);
     assert_eq!(ordinals(&batches), [2]);
     assert_eq!(batches[0].records["a"].as_struct().column_names(), ["n"]);
+}
+
+#[test]
+fn lists_and_maps_come_whole_whichever_way_a_row_group_is_read() {
+    let mut lists = ListBuilder::new(Int64Builder::new());
+    let mut maps = MapBuilder::new(None, StringBuilder::new(), ListBuilder::new(Int64Builder::new()));
+    for row in 0..100 {
+        lists.append_option((row % 3 > 0).then(|| (0..row % 5).map(Some).collect::<Vec<_>>()));
+        maps.keys().append_value(format!("k{row}"));
+        maps.values().append_value([Some(row), None]);
+        maps.append(row % 2 == 0).unwrap();
+    }
+    let columns: [(&str, ArrayRef); 3] = [
+        ("l", Arc::new(lists.finish())),
+        ("m", Arc::new(maps.finish())),
+        ("n", Arc::new((0..100).map(Some).collect::<Int64Array>())),
+    ];
+    let records = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap();
+    let bytes = file(&records, row_groups_of(30));
+    let rows: arrow::array::UInt64Array = (0..100).filter(|row| row % 3 > 0 && row % 2 == 0).collect();
+    for columns in ["l,m", "l,m,n", "n"] {
+        let wanted = Options {
+            columns: Some(FieldPath::list(columns).unwrap()),
+            ..filtered("l != null and m != null")
+        };
+        let (batches, _) = read(Arc::new(bytes.clone()), None, wanted);
+        assert_eq!(ordinals(&batches), rows.values().to_vec());
+        for name in columns.split(',') {
+            let expected = arrow::compute::take(&records[name], &rows, None).unwrap();
+            assert_eq!(&batches[0].records[name], &expected, "{name}");
+        }
+    }
+}
+
+#[test]
+fn dictionaries_that_have_no_room_for_each_other_stay_apart() {
+    let keys = arrow::array::Int8Array::from_iter_values((0..120).map(|row| (row % 60) as i8));
+    let column = |offset: usize| -> ArrayRef {
+        let values: StringArray = (0..60).map(|value| Some(format!("v{}", value + offset))).collect();
+        Arc::new(arrow::array::DictionaryArray::new(keys.clone(), Arc::new(values)))
+    };
+    let mut bytes = Vec::new();
+    let batches: Vec<_> = (0..4)
+        .map(|part| RecordBatch::try_from_iter([("d", column(part * 60))]).unwrap())
+        .collect();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batches[0].schema(), Some(row_groups_of(120))).unwrap();
+    for batch in &batches {
+        writer.write(batch).unwrap();
+    }
+    writer.close().unwrap();
+    let options = Options {
+        batch_records_max: 10_000,
+        ..filtered("d != v0")
+    };
+    let (batches, _) = read(Arc::new(Bytes::from(bytes)), None, options);
+    assert_eq!(
+        ordinals(&batches),
+        (0..480).filter(|row| row % 60 > 0 || *row >= 120).collect::<Vec<_>>()
+    );
 }

@@ -86,3 +86,19 @@ fn few_rows_are_put_together_into_one_batch() {
     let expected: Vec<_> = (0..10_000).filter(|row| row % 10 == 3 && row % 7 != 0).collect();
     assert_eq!(ordinals(&batches), expected);
 }
+
+#[test]
+fn what_is_held_for_a_second_pass_is_let_go_with_its_row_group() {
+    let bytes = file(&records(100_000), plain(10_000));
+    let windows = Windows::new(Arc::new(bytes));
+    let part = |start: u64| windows::Part {
+        ranges: vec![start..start + 400, start + 500..start + 1000],
+        twice: true,
+    };
+    windows.announce(vec![part(1000)]);
+    windows.announce(vec![part(1000)]);
+    assert_eq!(windows.fetched_bytes(), 1000, "held for the second pass");
+    windows.forget();
+    windows.announce(vec![part(1000)]);
+    assert_eq!(windows.fetched_bytes(), 2000, "let go of");
+}
