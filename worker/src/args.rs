@@ -53,7 +53,7 @@ pub struct Args {
         default_value_t = 200
     )]
     pub prefetch_memory_mb: usize,
-    /// A longer record becomes a dead letter
+    /// A longer line of NDJSON becomes a dead letter
     #[arg(long, hide_env_values = true, env = "PF_MAX_RECORD_BYTES", value_name = "BYTES", default_value_t = 16 << 20)]
     pub max_record_bytes: usize,
     /// File that dead letters are added to, one JSON object a line [default: the first ten are shown on standard error]
@@ -68,6 +68,18 @@ pub struct Args {
     /// Send no credentials: for public buckets
     #[arg(long, hide_env_values = true, env = "PF_ANONYMOUS", value_parser = BoolishValueParser::new())]
     pub anonymous: bool,
+    /// How long a worker that was asked to stop may take for what it is writing, as in 30s or 2m
+    #[arg(
+        long,
+        hide_env_values = true,
+        env = "PF_DRAIN_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "30s"
+    )]
+    pub drain_timeout: String,
+    /// Check the flags and exit, before anything is opened
+    #[arg(long)]
+    pub check: bool,
     /// Where to serve /metrics, /healthz and /readyz, as in 0.0.0.0:9090 [default: nowhere]
     #[arg(long, hide_env_values = true, env = "PF_METRICS_ADDR", value_name = "ADDRESS")]
     pub metrics_addr: Option<SocketAddr>,

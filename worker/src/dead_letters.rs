@@ -98,12 +98,8 @@ impl DeadLetters {
 const SHOWN_RAW_CHARS: usize = 120;
 
 fn show(letter: &Value) {
-    let raw: String = letter["raw"]
-        .as_str()
-        .unwrap_or_default()
-        .chars()
-        .take(SHOWN_RAW_CHARS)
-        .collect();
+    let raw = letter["raw"].as_str().or(letter["raw_base64"].as_str());
+    let raw: Option<String> = raw.map(|raw| raw.chars().take(SHOWN_RAW_CHARS).collect());
     let reason = letter["reason"].as_str().unwrap_or_default();
     let uri = letter["uri"].as_str().unwrap_or("standard input");
     if let Some(ordinal) = letter["ordinal"].as_u64() {

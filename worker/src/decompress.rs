@@ -105,16 +105,40 @@ impl<R: BufRead> Read for Members<R> {
             if next.is_empty() {
                 break;
             }
+            // gzip(1) takes zeros for padding, as tapes have it.
+            if next[0] == 0 {
+                only_zeros(&mut input)?;
+                break;
+            }
             if next[0] != GZIP_MAGIC[0] {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "there are bytes behind the last gzip member",
-                ));
+                return Err(bytes_behind_the_last_member());
             }
             self.member = Some(GzDecoder::new(input));
         }
         Ok(0)
     }
+}
+
+/// Reads to the end, which nothing but zeros may come before.
+fn only_zeros(input: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        let rest = input.fill_buf()?;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        if rest.iter().any(|byte| *byte != 0) {
+            return Err(bytes_behind_the_last_member());
+        }
+        let count = rest.len();
+        input.consume(count);
+    }
+}
+
+fn bytes_behind_the_last_member() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "there are bytes behind the last gzip member",
+    )
 }
 
 #[cfg(test)]
@@ -167,11 +191,17 @@ mod tests {
 
     #[test]
     fn bytes_behind_the_last_member_are_corrupt_and_not_cut() {
-        for trailer in [&b"x"[..], b"\0\0", b"{\"a\":1}\n"] {
+        for trailer in [&b"x"[..], b"\0\0x", b"{\"a\":1}\n"] {
             let bytes = [gzip(b"{}\n"), trailer.to_vec()].concat();
             let error = read(&bytes, Compression::Gzip).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
         }
+    }
+
+    #[test]
+    fn zeros_behind_the_last_member_are_padding() {
+        let bytes = [gzip(b"{}\n"), vec![0; 1000]].concat();
+        assert_eq!(read(&bytes, Compression::Gzip).unwrap(), b"{}\n");
     }
 
     #[test]

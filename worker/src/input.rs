@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 const ITEMS_MAX: usize = 4096;
 /// A longer line is no work item.
 const LINE_BYTES_MAX: u64 = 1 << 20;
+/// So much of it is told.
+const SHOWN_BYTES: usize = 1024;
 /// Nobody else can lease from this process' memory, so its leases need no keeper: they outlast every run.
 const FOR_EVER: Duration = Duration::from_hours(24 * 365);
 /// How often an item is tried before it is given up.
@@ -70,14 +72,19 @@ impl Input {
         let mut fed = Fed::default();
         let mut line = Vec::new();
         loop {
-            line.clear();
-            let mut limited = (&mut lines).take(LINE_BYTES_MAX);
             let read = tokio::select! {
-                read = limited.read_until(b'\n', &mut line) => read?,
+                read = read_line(&mut lines, &mut line) => read?,
                 () = stop.cancelled() => return Ok(fed),
             };
-            if read == 0 {
-                return Ok(fed);
+            match read {
+                Line::Whole => {}
+                Line::TooLong => {
+                    fed.bad_lines += 1;
+                    let start = String::from_utf8_lossy(&line[..line.len().min(SHOWN_BYTES)]);
+                    bad_line(&start, &format!("not a work item: longer than {LINE_BYTES_MAX} bytes"))?;
+                    continue;
+                }
+                Line::End => return Ok(fed),
             }
             let text = String::from_utf8_lossy(&line);
             let text = text.trim();
@@ -130,6 +137,37 @@ impl Input {
     }
 }
 
+/// What reading a line came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// It is in the buffer.
+    Whole,
+    /// Its start is in the buffer; the rest of it was skipped.
+    TooLong,
+    /// There is none.
+    End,
+}
+
+/// Reads the next line into `line`, of which at most [`LINE_BYTES_MAX`] bytes are kept.
+async fn read_line(lines: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>) -> std::io::Result<Line> {
+    line.clear();
+    if lines.take(LINE_BYTES_MAX).read_until(b'\n', line).await? == 0 {
+        return Ok(Line::End);
+    }
+    if line.ends_with(b"\n") || (line.len() as u64) < LINE_BYTES_MAX {
+        return Ok(Line::Whole);
+    }
+    loop {
+        let rest = lines.fill_buf().await?;
+        let end = memchr::memchr(b'\n', rest);
+        let count = end.map_or(rest.len(), |end| end + 1);
+        lines.consume(count);
+        if end.is_some() || count == 0 {
+            return Ok(Line::TooLong);
+        }
+    }
+}
+
 /// An error with its causes, in one line.
 pub fn reason(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -140,4 +178,35 @@ pub fn reason(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_that_is_too_long_is_skipped_whole_and_never_read_from_its_middle() {
+        let long = "x".repeat(usize::try_from(LINE_BYTES_MAX).unwrap());
+        let text = format!("a\n{long}tail\n{long}\nb\n{}", &long[1..]);
+        let mut lines = text.as_bytes();
+        let mut seen = Vec::new();
+        let mut line = Vec::new();
+        loop {
+            let read = read_line(&mut lines, &mut line).await.unwrap();
+            seen.push((read, line.len()));
+            if read == Line::End {
+                break;
+            }
+        }
+        let max = long.len();
+        let expected = [
+            (Line::Whole, 2),
+            (Line::TooLong, max),
+            (Line::TooLong, max),
+            (Line::Whole, 2),
+            (Line::Whole, max - 1),
+            (Line::End, 0),
+        ];
+        assert_eq!(seen, expected);
+    }
 }

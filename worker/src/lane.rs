@@ -3,7 +3,7 @@
 
 use std::io;
 
-use pf_work::{Compression, Format, WorkItem, settle::Outcome};
+use pf_work::{Compression, WorkItem, settle::Outcome};
 
 use crate::{
     batch::{Batch, Reject},
@@ -99,7 +99,8 @@ impl<'a> Lane<'a> {
         };
         let magic = Magic::of(first);
         let is_empty = first.is_empty();
-        if item.format == Format::Auto && magic == Magic::Parquet {
+        // No line of JSON begins like this, so the bytes are believed before the name.
+        if magic == Magic::Parquet {
             drop(body);
             return self.parquet(item, ranges);
         }
@@ -223,6 +224,9 @@ impl<'a> Lane<'a> {
     }
 }
 
+/// What libzstd says of a frame whose window is larger than its limit; it has no code of its own in `io::Error`.
+const ZSTD_WINDOW: &str = "Frame requires too much memory";
+
 fn broken(reason: String) -> Stop {
     Stop::Item(Outcome::Broken { reason })
 }
@@ -237,6 +241,10 @@ fn failed(error: io::Error) -> Stop {
         Some(error) => storage_outcome(error),
         None if error.kind() == io::ErrorKind::UnexpectedEof => Outcome::Broken {
             reason: "truncated: the compressed stream ends early".to_owned(),
+        },
+        None if reason(&error).contains(ZSTD_WINDOW) => Outcome::Broken {
+            reason: "unsupported: a zstd frame needs a window of more than 128 MiB, as `zstd --long=28` makes it"
+                .to_owned(),
         },
         None => Outcome::Broken {
             reason: format!("corrupt: {}", reason(&error)),

@@ -1,6 +1,8 @@
 //! The command line, checked: whatever is wrong with it is said here, before anything is opened.
 
-use std::{net::SocketAddr, num::NonZero, path::PathBuf, thread};
+use std::{net::SocketAddr, num::NonZero, path::PathBuf, thread, time::Duration};
+
+use jiff::SignedDuration;
 
 use crate::{
     args::{Args, Destination, Input},
@@ -24,7 +26,14 @@ pub struct Plan {
     pub storage: pf_storage::Options,
     /// Where metrics are served.
     pub metrics_addr: Option<SocketAddr>,
+    /// How long lanes may take to end once they are asked to.
+    pub drain_timeout: Duration,
+    /// Whether checking was all that was asked for.
+    pub check_only: bool,
 }
+
+/// More lanes than any machine has use for: beyond it, threads spend their time on each other.
+const THREADS_MAX: usize = 1024;
 
 /// What becomes of records on their way.
 #[derive(Debug, Clone)]
@@ -80,6 +89,8 @@ impl Plan {
             region,
             anonymous,
             metrics_addr,
+            drain_timeout,
+            check,
         } = args;
         at_least_one("--batch-size", batch_size)?;
         at_least_one("--prefetch-count", prefetch_count)?;
@@ -87,6 +98,16 @@ impl Plan {
         at_least_one("--max-record-bytes", max_record_bytes)?;
         let threads = threads.unwrap_or_else(|| 2 * thread::available_parallelism().map_or(1, NonZero::get));
         at_least_one("--threads", threads)?;
+        if threads > THREADS_MAX {
+            return Err(format!("--threads must be {THREADS_MAX} or less, not {threads}"));
+        }
+        let drain_timeout = drain_timeout
+            .parse::<SignedDuration>()
+            .ok()
+            .and_then(|timeout| Duration::try_from(timeout).ok())
+            .ok_or_else(|| {
+                format!("--drain-timeout must be a length of time as in 30s or 2m, not `{drain_timeout}`")
+            })?;
         let columns = columns.map(|text| FieldPath::list(&text)).transpose();
         let filter = filter.map(|text| text.parse()).transpose();
         Ok(Self {
@@ -107,6 +128,8 @@ impl Plan {
                 ..Default::default()
             },
             metrics_addr,
+            drain_timeout,
+            check_only: check,
         })
     }
 }

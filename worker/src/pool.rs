@@ -179,10 +179,11 @@ impl Pool {
     }
 }
 
-/// An item from standard input has no queue behind it that would give up some day, so the last try says so itself.
+/// An item from standard input has no queue behind it, and nothing is wrong with its object: after the last try it is the
+/// worker that gives up, and says so.
 fn give_up_after(tries_max: u32, receive_count: u32, outcome: Outcome) -> Outcome {
     match outcome {
-        Outcome::Unavailable { reason } if receive_count >= tries_max => Outcome::Broken {
+        Outcome::Unavailable { reason } if receive_count >= tries_max => Outcome::Refused {
             reason: format!("given up after {receive_count} tries: {reason}"),
         },
         outcome => outcome,
@@ -249,12 +250,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_try_of_an_item_that_is_out_of_reach_gives_it_up_with_the_reason() {
+    fn the_last_try_of_an_item_that_is_out_of_reach_stops_the_worker_with_the_reason() {
         let unavailable = || Outcome::Unavailable {
             reason: "no route".to_owned(),
         };
         assert_eq!(give_up_after(5, 4, unavailable()), unavailable());
-        let Outcome::Broken { reason } = give_up_after(5, 5, unavailable()) else {
+        let Outcome::Refused { reason } = give_up_after(5, 5, unavailable()) else {
             panic!("must be given up")
         };
         assert_eq!(reason, "given up after 5 tries: no route");

@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -54,6 +55,9 @@ pub async fn run(plan: Plan) -> anyhow::Result<ExitCode> {
     let worked = tokio::select! {
         worked = work(&plan, &metrics, dead_letters, shutdown.clone()) => worked,
         () = shutdown.aborted() => Err(anyhow::anyhow!("stopped at once, on a second signal")),
+        () = drained(&shutdown, plan.drain_timeout) => Err(anyhow::anyhow!(
+            "stopped in the middle: what was being written was not taken within --drain-timeout, {:?}", plan.drain_timeout
+        )),
     };
     let report = Report::new(&metrics, started.elapsed());
     health.set_ready(false);
@@ -65,6 +69,12 @@ pub async fn run(plan: Plan) -> anyhow::Result<ExitCode> {
         tell(&report)?;
     }
     Ok(verdict(&report, fed, &end, &shutdown))
+}
+
+/// Returns when somebody asked to stop, and the time for it is over.
+async fn drained(shutdown: &Shutdown, timeout: Duration) {
+    shutdown.draining().await;
+    tokio::time::sleep(timeout).await;
 }
 
 async fn work(

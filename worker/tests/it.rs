@@ -2,5 +2,7 @@
 
 #[path = "it/command_line.rs"]
 mod command_line;
+#[path = "it/draining.rs"]
+mod draining;
 #[path = "it/metrics_port.rs"]
 mod metrics_port;
