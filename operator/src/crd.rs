@@ -19,6 +19,7 @@ mod sink;
 mod source;
 mod status;
 mod transform;
+mod wording;
 mod workers;
 
 use kube::{CustomResource, KubeSchema};
@@ -35,6 +36,8 @@ pub use source::{Compression, Files, Format, S3, Source};
 pub use status::{IngestJobStatus, Items, Phase, Records};
 pub use transform::{ConfigMapKey, Enrichment, EnrichmentType, OnError, S3Object, Transform};
 pub use workers::{Prefetch, Resources, Scaling, Workers};
+
+use self::wording::{REGION, SERVER, each_must_be, must_be};
 
 /// The group of the type.
 pub const GROUP: &str = "paraflow.dev";
@@ -136,6 +139,11 @@ pub struct IngestJobSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 500), inner(length(min = 1, max = 512), pattern(r"^[^,]+$")))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(transform = each_must_be(
+        "a field without a comma in its name",
+        "request.method",
+        "A key of the record, or keys joined by dots."
+    ))]
     pub columns: Vec<String>,
 
     /// Which records are kept: comparisons joined by `and`, as in `status >= 500 and request.method = "GET"`. The
@@ -195,15 +203,15 @@ pub struct State {
         length(max = 1100),
         pattern(r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?|file:///.+)$")
     )]
-    #[schemars(extend("example" = "s3://my-bucket/paraflow/my-job"))]
+    #[schemars(transform = must_be("an address, s3://bucket/prefix or file:///path", "s3://my-bucket/paraflow/my-job"))]
     pub uri: String,
     /// The region of the bucket. Absent: from the environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63), pattern(r"^[a-z0-9-]+$"), extend("example" = "eu-central-1"))]
+    #[schemars(length(min = 1, max = 63), pattern(r"^[a-z0-9-]+$"), transform = must_be(REGION, "eu-central-1"))]
     pub region: Option<String>,
     /// The address of an S3-compatible server. Absent: AWS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024), pattern(r"^https?://[^/\s]+/?$"), extend("example" = "http://minio:9000"))]
+    #[schemars(length(max = 1024), pattern(r"^https?://[^/\s]+/?$"), transform = must_be(SERVER, "http://minio:9000"))]
     pub endpoint: Option<String>,
 }
 

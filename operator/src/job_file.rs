@@ -197,10 +197,18 @@ impl Origin {
     }
 }
 
+/// What a document is that is no job of ours, in a few words.
 fn name_of(value: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
-    if value["kind"] == KIND {
-        return format!("{KIND} of apiVersion {}", text(&value["apiVersion"]));
+    if !value.is_object() {
+        return validate::shown(value);
     }
-    format!("{} {}", text(&value["kind"]), text(&value["metadata"]["name"]))
+    match (value["kind"].as_str(), value["apiVersion"].as_str()) {
+        (None, _) => "a document without `kind`".to_owned(),
+        (Some(KIND), None) => format!("{KIND} without `apiVersion`"),
+        (Some(KIND), Some(version)) => format!("{KIND} of apiVersion {version}"),
+        (Some(kind), _) => match value["metadata"]["name"].as_str() {
+            Some(name) => format!("{kind} {name}"),
+            None => kind.to_owned(),
+        },
+    }
 }

@@ -167,6 +167,7 @@ fn walk(schema: &Value, value: &Value, path: &FieldPath, complaints: &mut Vec<Co
         "boolean" => value.is_boolean(),
         "integer" => value.is_i64(),
         "number" => value.is_number(),
+        _ if schema["x-kubernetes-int-or-string"] == true => value.is_i64() || value.is_string(),
         _ => true,
     };
     if !fits {
@@ -208,7 +209,9 @@ fn walk(schema: &Value, value: &Value, path: &FieldPath, complaints: &mut Vec<Co
             if let Some(pattern) = schema["pattern"].as_str()
                 && !matches(pattern, text)
             {
-                complain(format!("must match {pattern}, not {}", shown(value)));
+                let words = schema["title"].as_str().zip(schema["example"].as_str());
+                let (words, example) = words.expect("a test finds words and an example for every pattern");
+                complain(format!("must be {words}, as in `{example}`, not {}", shown(value)));
             }
         }
         Value::Number(number) => {
@@ -283,11 +286,12 @@ fn kind_wanted(wanted: &str, value: &Value) -> &'static str {
         "string" => "a string",
         "boolean" => "true or false",
         "integer" => "a whole number",
-        _ => "a number",
+        "number" => "a number",
+        _ => "a whole number or a string, in quotes",
     }
 }
 
-fn shown(value: &Value) -> String {
+pub(crate) fn shown(value: &Value) -> String {
     match value {
         Value::Null => "nothing".to_owned(),
         Value::Array(_) => "a list".to_owned(),

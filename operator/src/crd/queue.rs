@@ -3,6 +3,8 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::wording::{ADDRESS, REGION, SERVER, must_be};
+
 /// How work items travel from the discoverer to the workers.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,20 +23,20 @@ pub struct Sqs {
     /// them, and deletes them with itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024), pattern(r"^https?://[^\s]+$"))]
-    #[schemars(extend("example" = "https://sqs.eu-central-1.amazonaws.com/123456789012/my-queue"))]
+    #[schemars(transform = must_be(ADDRESS, "https://sqs.eu-central-1.amazonaws.com/123456789012/my-queue"))]
     pub url: Option<String>,
     /// The existing queue's dead-letter queue. Absent: the one that the queue's redrive policy names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024), pattern(r"^https?://[^\s]+$"))]
-    #[schemars(extend("example" = "https://sqs.eu-central-1.amazonaws.com/123456789012/my-queue-dead"))]
+    #[schemars(transform = must_be(ADDRESS, "https://sqs.eu-central-1.amazonaws.com/123456789012/my-queue-dead"))]
     pub dead_letter_queue_url: Option<String>,
     /// The region of the queue. Absent: from the queue's address, else from the environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63), pattern(r"^[a-z0-9-]+$"), extend("example" = "eu-central-1"))]
+    #[schemars(length(min = 1, max = 63), pattern(r"^[a-z0-9-]+$"), transform = must_be(REGION, "eu-central-1"))]
     pub region: Option<String>,
     /// The address of an SQS-compatible server. Absent: AWS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024), pattern(r"^https?://[^/\s]+/?$"), extend("example" = "http://elasticmq:9324"))]
+    #[schemars(length(max = 1024), pattern(r"^https?://[^/\s]+/?$"), transform = must_be(SERVER, "http://elasticmq:9324"))]
     pub endpoint: Option<String>,
     /// How long a work item stays with a worker that does not say that it is still at it, in seconds. Workers extend
     /// this while they work, so it bounds how soon an item of a lost worker is tried again, not how long an item may

@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::wording::{ADDRESS, ENTRY, INDEX, OBJECT_NAME, each_must_be, must_be};
+
 /// Where records go: exactly one of these.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -38,14 +40,15 @@ pub struct Elasticsearch {
     /// The addresses of the cluster; requests go to all of them in turn.
     #[schemars(length(min = 1, max = 16), inner(length(max = 1024), pattern(r"^https?://[^\s]+$")))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(transform = each_must_be(ADDRESS, "https://elasticsearch:9200", "The address of one node, or of all."))]
     pub urls: Vec<String>,
     /// The index that documents go to. One of `index` and `dataStream` must be given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 255), pattern(r"^[^A-Z_+\\/*?<>| ,#-][^A-Z\\/*?<>| ,#]*$"), extend("example" = "access-logs"))]
+    #[schemars(length(min = 1, max = 255), pattern(r"^[^A-Z_+\\/*?<>| ,#-][^A-Z\\/*?<>| ,#]*$"), transform = must_be(INDEX, "access-logs"))]
     pub index: Option<String>,
     /// The data stream that documents go to. One of `index` and `dataStream` must be given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 255), pattern(r"^[^A-Z_+\\/*?<>| ,#-][^A-Z\\/*?<>| ,#]*$"), extend("example" = "logs-access-default"))]
+    #[schemars(length(min = 1, max = 255), pattern(r"^[^A-Z_+\\/*?<>| ,#-][^A-Z\\/*?<>| ,#]*$"), transform = must_be(INDEX, "logs-access-default"))]
     pub data_stream: Option<String>,
     /// What identifies a document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,10 +117,10 @@ pub struct ElasticsearchAuth {
 #[serde(rename_all = "camelCase")]
 pub struct SecretKey {
     /// The name of the Secret.
-    #[schemars(length(min = 1, max = 253), pattern(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 253), pattern(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"), transform = must_be(OBJECT_NAME, "elasticsearch-credentials"))]
     pub name: String,
     /// The key within it.
-    #[schemars(length(min = 1, max = 253), pattern(r"^[-._a-zA-Z0-9]+$"))]
+    #[schemars(length(min = 1, max = 253), pattern(r"^[-._a-zA-Z0-9]+$"), transform = must_be(ENTRY, "api-key"))]
     pub key: String,
 }
 
@@ -126,7 +129,7 @@ pub struct SecretKey {
 #[serde(rename_all = "camelCase")]
 pub struct SecretName {
     /// The name of the Secret.
-    #[schemars(length(min = 1, max = 253), pattern(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 253), pattern(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"), transform = must_be(OBJECT_NAME, "elasticsearch-credentials"))]
     pub name: String,
 }
 

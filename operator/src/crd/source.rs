@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::wording::{REGION, SERVER, SIZE, TIME, each_must_be, must_be};
+
 /// Which objects are read: where they are, which of them, and what they hold.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -38,7 +40,10 @@ pub struct Source {
         length(min = 1, max = 1024),
         pattern(r"^([^$]|\$[^{]|\$\{[A-Za-z_][A-Za-z0-9_]*(:[^{}]+)?\})*\$?$")
     )]
-    #[schemars(extend("example" = "year=${_time:%Y}/region=${region}/"))]
+    #[schemars(transform = must_be(
+        "text with placeholders, each `${name}` or `${_time:FORMAT}`",
+        "year=${_time:%Y}/region=${region}/"
+    ))]
     pub partitioning: Option<String>,
 
     /// Which values of the placeholders are wanted: `region=eu,us`, or a time range whose ends both belong to it, as in
@@ -49,6 +54,11 @@ pub struct Source {
         inner(length(min = 3, max = 1024), pattern(r"^[A-Za-z_][A-Za-z0-9_]*=.+$"))
     )]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(transform = each_must_be(
+        "the name of a placeholder, `=` and its values",
+        "region=eu,us",
+        "One placeholder and the values that are wanted of it."
+    ))]
     pub filters: Vec<String>,
 
     /// A glob that the key below the prefix must match, as in `**/*.ndjson.gz`. `*` stays within one path part, `**`
@@ -59,12 +69,12 @@ pub struct Source {
 
     /// The smallest object that is read, as stored: `10MB`, `1GiB`, or a number of bytes in quotes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32), pattern(r"^[0-9]{1,15}(\.[0-9]{1,3})?(k|M|G|T|Ki|Mi|Gi|Ti)?B?$"), extend("example" = "10MB"))]
+    #[schemars(length(max = 32), pattern(r"^[0-9]{1,15}(\.[0-9]{1,3})?(k|M|G|T|Ki|Mi|Gi|Ti)?B?$"), transform = must_be(SIZE, "10MB"))]
     pub min_size: Option<String>,
 
     /// The largest object that is read, as stored: `10MB`, `1GiB`, or a number of bytes in quotes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32), pattern(r"^[0-9]{1,15}(\.[0-9]{1,3})?(k|M|G|T|Ki|Mi|Gi|Ti)?B?$"), extend("example" = "10MB"))]
+    #[schemars(length(max = 32), pattern(r"^[0-9]{1,15}(\.[0-9]{1,3})?(k|M|G|T|Ki|Mi|Gi|Ti)?B?$"), transform = must_be(SIZE, "10MB"))]
     pub max_size: Option<String>,
 
     /// Only objects that were written at this time or later: a date (its start in UTC) or an RFC 3339 time.
@@ -73,7 +83,7 @@ pub struct Source {
         length(max = 40),
         pattern(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2}))?$")
     )]
-    #[schemars(extend("example" = "2024-01-31T12:00:00Z"))]
+    #[schemars(transform = must_be(TIME, "2024-01-31T12:00:00Z"))]
     pub modified_after: Option<String>,
 
     /// Only objects that were written before this time: a date (its start in UTC) or an RFC 3339 time.
@@ -82,7 +92,7 @@ pub struct Source {
         length(max = 40),
         pattern(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2}))?$")
     )]
-    #[schemars(extend("example" = "2024-01-31T12:00:00Z"))]
+    #[schemars(transform = must_be(TIME, "2024-01-31T12:00:00Z"))]
     pub modified_before: Option<String>,
 
     /// How records lie in the objects: `ndjson` (one JSON object a line), `parquet`, or `auto` (default), which goes by
@@ -100,12 +110,12 @@ pub struct Source {
     /// Objects larger than this are split into ranges of about this size, which are read side by side: `256MiB`. Only
     /// Parquet and uncompressed NDJSON can be split. Absent: no object is split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32), pattern(r"^[0-9]{1,15}(\.[0-9]{1,3})?(k|M|G|T|Ki|Mi|Gi|Ti)?B?$"), extend("example" = "256MiB"))]
+    #[schemars(length(max = 32), pattern(r"^[0-9]{1,15}(\.[0-9]{1,3})?(k|M|G|T|Ki|Mi|Gi|Ti)?B?$"), transform = must_be(SIZE, "256MiB"))]
     pub split_bytes: Option<String>,
 
     /// The time zone that the times in keys and filters are in, as an IANA name. Default: UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), pattern(r"^[A-Za-z][A-Za-z0-9_+/-]*$"), extend("example" = "Europe/Berlin"))]
+    #[schemars(length(min = 1, max = 64), pattern(r"^[A-Za-z][A-Za-z0-9_+/-]*$"), transform = must_be("the IANA name of a time zone", "Europe/Berlin"))]
     pub timezone: Option<String>,
 
     /// Read at most this many objects, the first ones found: to try a job.
@@ -119,7 +129,7 @@ pub struct Source {
 #[serde(rename_all = "camelCase")]
 pub struct S3 {
     /// The bucket.
-    #[schemars(length(min = 3, max = 63), pattern(r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$"), extend("example" = "my-bucket"))]
+    #[schemars(length(min = 3, max = 63), pattern(r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$"), transform = must_be("the name of a bucket: lower-case letters, digits, `-` and `.`", "my-bucket"))]
     pub bucket: String,
     /// Only keys that begin with this, as in `logs/2024/`. Absent: the whole bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,11 +137,11 @@ pub struct S3 {
     pub prefix: Option<String>,
     /// The region of the bucket. Absent: from the environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63), pattern(r"^[a-z0-9-]+$"), extend("example" = "eu-central-1"))]
+    #[schemars(length(min = 1, max = 63), pattern(r"^[a-z0-9-]+$"), transform = must_be(REGION, "eu-central-1"))]
     pub region: Option<String>,
     /// The address of an S3-compatible server. Absent: AWS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024), pattern(r"^https?://[^/\s]+/?$"), extend("example" = "http://minio:9000"))]
+    #[schemars(length(max = 1024), pattern(r"^https?://[^/\s]+/?$"), transform = must_be(SERVER, "http://minio:9000"))]
     pub endpoint: Option<String>,
     /// Whether requests are sent without a signature, for public buckets. Default: false, and credentials come from the
     /// environment, as they do for the AWS tools.

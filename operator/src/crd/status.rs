@@ -2,8 +2,9 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// What became of the job so far. Written by the operator alone.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -19,6 +20,7 @@ pub struct IngestJobStatus {
     /// while they are true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(transform = bound_conditions)]
     pub conditions: Vec<Condition>,
     /// When the first work item was offered. From then on source, queue, sink and state cannot change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,4 +111,21 @@ pub struct Records {
     /// Kept aside as dead letters.
     #[serde(default)]
     pub rejected: i64,
+}
+
+/// The bounds that Kubernetes' own types set on the texts of a condition (`metav1.Condition`), which the type here lacks.
+fn bound_conditions(conditions: &mut Schema) {
+    let mut bound = |field: &str, keyword: &str, value| {
+        let field = conditions.pointer_mut(&format!("/items/properties/{field}"));
+        let field = field.and_then(|field| field.as_object_mut());
+        let field = field.expect("a condition has the fields that Kubernetes gives it");
+        field.insert(keyword.to_owned(), value);
+    };
+    bound("type", "minLength", json!(1));
+    bound("type", "maxLength", json!(316));
+    bound("status", "enum", json!(["True", "False", "Unknown"]));
+    bound("reason", "minLength", json!(1));
+    bound("reason", "maxLength", json!(1024));
+    bound("message", "maxLength", json!(32_768));
+    bound("observedGeneration", "minimum", json!(0));
 }

@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::wording::{ENTRY, OBJECT_NAME, REGION, must_be};
+
 /// A script that changes records on their way.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -40,7 +42,7 @@ pub enum OnError {
 #[x_kube(validation = Rule::new("has(self.configMap) != has(self.s3)").message("give exactly one of configMap and s3"))]
 pub struct Enrichment {
     /// The name that the script knows the table by.
-    #[schemars(length(min = 1, max = 63), pattern(r"^[A-Za-z_][A-Za-z0-9_]*$"), extend("example" = "customers"))]
+    #[schemars(length(min = 1, max = 63), pattern(r"^[A-Za-z_][A-Za-z0-9_]*$"), transform = must_be("a name of letters, digits and `_` that does not begin with a digit", "customers"))]
     pub name: String,
     /// How a value finds its row: `exact`, or `cidr` for the longest network that holds an IP address.
     #[serde(rename = "type")]
@@ -72,10 +74,10 @@ pub enum EnrichmentType {
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapKey {
     /// The name of the ConfigMap.
-    #[schemars(length(min = 1, max = 253), pattern(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 253), pattern(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"), transform = must_be(OBJECT_NAME, "lookup-tables"))]
     pub name: String,
     /// The key within it.
-    #[schemars(length(min = 1, max = 253), pattern(r"^[-._a-zA-Z0-9]+$"))]
+    #[schemars(length(min = 1, max = 253), pattern(r"^[-._a-zA-Z0-9]+$"), transform = must_be(ENTRY, "customers.ndjson"))]
     pub key: String,
 }
 
@@ -85,10 +87,10 @@ pub struct ConfigMapKey {
 pub struct S3Object {
     /// Where it is: `s3://bucket/key`.
     #[schemars(length(max = 1100), pattern(r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+$"))]
-    #[schemars(extend("example" = "s3://my-bucket/tables/customers.ndjson"))]
+    #[schemars(transform = must_be("the address of an object, s3://bucket/key", "s3://my-bucket/tables/customers.ndjson"))]
     pub uri: String,
     /// The region of the bucket. Absent: from the environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63), pattern(r"^[a-z0-9-]+$"), extend("example" = "eu-central-1"))]
+    #[schemars(length(min = 1, max = 63), pattern(r"^[a-z0-9-]+$"), transform = must_be(REGION, "eu-central-1"))]
     pub region: Option<String>,
 }

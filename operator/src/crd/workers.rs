@@ -102,6 +102,9 @@ fn quantities(_: &mut SchemaGenerator) -> Schema {
         "type": "object",
         "maxProperties": 16,
         "additionalProperties": {
+            "title": "a quantity: a number, alone or with m, k, M, G, Ki, Mi or Gi right after it",
+            "example": "500m",
+            "description": "How much of this resource, as a quantity of Kubernetes.",
             "x-kubernetes-int-or-string": true,
             "maxLength": 64,
             "pattern": r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$",

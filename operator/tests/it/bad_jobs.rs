@@ -131,13 +131,13 @@ fn a_value_out_of_bounds_is_shown_with_the_bound() {
     check(
         ("bucket: my-bucket", "bucket: Not_A_Bucket"),
         &expect![[r#"
-        pf-operator: job.yaml:8:7: spec.source.s3.bucket: must match ^[a-z0-9][a-z0-9.-]*[a-z0-9]$, not `Not_A_Bucket`
+        pf-operator: job.yaml:8:7: spec.source.s3.bucket: must be the name of a bucket: lower-case letters, digits, `-` and `.`, as in `my-bucket`, not `Not_A_Bucket`
     "#]],
     );
     check(
         ("    s3:", "    minSize: 10 parsecs\n    s3:"),
         &expect![[r#"
-        pf-operator: job.yaml:7:5: spec.source.minSize: must match ^[0-9]{1,15}(\.[0-9]{1,3})?(k|M|G|T|Ki|Mi|Gi|Ti)?B?$, not `10 parsecs`
+        pf-operator: job.yaml:7:5: spec.source.minSize: must be a number of bytes, or a number with kB, MB, GB, TB, KiB, MiB, GiB or TiB right after it, as in `10MB`, not `10 parsecs`
     "#]],
     );
     check(
@@ -152,6 +152,49 @@ fn a_value_out_of_bounds_is_shown_with_the_bound() {
         pf-operator: job.yaml:4:3: metadata.name: must be lower-case letters, digits, `-` and `.`, as in access-logs, not `My Logs`
     "#]],
     );
+}
+
+#[test]
+fn a_text_of_the_wrong_form_is_shown_with_what_would_be_right() {
+    check(
+        ("    s3:", "    modifiedAfter: yesterday\n    s3:"),
+        &expect![[r#"
+        pf-operator: job.yaml:7:5: spec.source.modifiedAfter: must be a date, or a date and time with its zone (RFC 3339), as in `2024-01-31T12:00:00Z`, not `yesterday`
+    "#]],
+    );
+    check(
+        ("  sink:", "  state: {uri: state/}\n  sink:"),
+        &expect![[r#"
+        pf-operator: job.yaml:9:11: spec.state.uri: must be an address, s3://bucket/prefix or file:///path, as in `s3://my-bucket/paraflow/my-job`, not `state/`
+    "#]],
+    );
+    check(
+        (
+            "  sink:",
+            "  workers: {resources: {requests: {cpu: x, memory: 1.5}}}\n  sink:",
+        ),
+        &expect![[r#"
+            pf-operator: job.yaml:9:36: spec.workers.resources.requests.cpu: must be a quantity: a number, alone or with m, k, M, G, Ki, Mi or Gi right after it, as in `500m`, not `x`
+            job.yaml:9:44: spec.workers.resources.requests.memory: must be a whole number or a string, in quotes, not `1.5`
+        "#]],
+    );
+    check(
+        ("  sink:", "  columns: ['a,b']\n  sink:"),
+        &expect![[r#"
+        pf-operator: job.yaml:9:13: spec.columns[0]: must be a field without a comma in its name, as in `request.method`, not `a,b`
+    "#]],
+    );
+}
+
+#[test]
+fn a_whole_number_is_a_quantity() {
+    let job = GOOD.replace(
+        "  sink:",
+        "  workers: {resources: {requests: {cpu: 2, memory: 1Gi}}}\n  sink:",
+    );
+    let file = JobFile::parse(job, "job.yaml".to_owned(), PathBuf::new()).unwrap();
+    let resources = file.job.spec.workers.unwrap().resources.unwrap();
+    assert_eq!(resources.requests["cpu"].0, "2");
 }
 
 #[test]
@@ -253,6 +296,18 @@ fn a_file_with_no_job_or_with_two_says_what_it_holds() {
         "kind: Pod\nmetadata: {name: a}\n",
         &expect![[r#"
         pf-operator: job.yaml must hold exactly one document with `apiVersion: paraflow.dev/v1alpha1` and `kind: IngestJob`, not Pod a
+    "#]],
+    );
+    check_text(
+        "- kind: IngestJob\n",
+        &expect![[r#"
+        pf-operator: job.yaml must hold exactly one document with `apiVersion: paraflow.dev/v1alpha1` and `kind: IngestJob`, not a list
+    "#]],
+    );
+    check_text(
+        "kind: Pod\n---\nname: a\n---\nkind: IngestJob\n---\nlogs\n",
+        &expect![[r#"
+        pf-operator: job.yaml must hold exactly one document with `apiVersion: paraflow.dev/v1alpha1` and `kind: IngestJob`, not Pod, a document without `kind`, IngestJob without `apiVersion`, `logs`
     "#]],
     );
 }
