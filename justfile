@@ -51,6 +51,12 @@ data *arguments:
 fuzz cases="100000":
     PROPTEST_CASES={{ cases }} cargo test --workspace --locked --release --lib --bins --tests -- proptest property fuzz never
 
+# Fuzzers of the NDJSON reader, a minute each, with sanitizers: not for CI, as it needs cargo-fuzz and a nightly toolchain
+fuzz-targets seconds="60":
+    for target in ndjson_lines ndjson_columns; do \
+        (cd worker && cargo +nightly fuzz run "$target" -- -max_total_time={{ seconds }}); \
+    done
+
 # Writes the custom resource definitions anew
 crd:
     cargo run --locked -p pf-operator -- crd > crds/ingestjobs.paraflow.dev.yaml
