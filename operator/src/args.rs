@@ -21,8 +21,8 @@ pub enum Task {
     Crd,
     /// Run an IngestJob on this machine, without a cluster
     ///
-    /// The job is checked as the API server would check it. Then pf-discoverer and pf-worker, found beside this program or
-    /// on the PATH, are run as its plan says, joined by a pipe. Credentials come from your own environment. PF_LOG and
+    /// The job is checked as the API server would check it, and then by pf-discoverer and pf-worker, found beside this
+    /// program or on the PATH. Only then are the two run as its plan says, joined by a pipe. Credentials come from your own environment. PF_LOG and
     /// PF_LOG_FORMAT reach both programs; of other PF_ variables they see none, because the job file alone says what they do.
     #[command(after_help = LOCAL_EXAMPLES)]
     Local(Local),

@@ -3,6 +3,8 @@
 //! The work is theirs; here they are found, started, told to stop and waited for. The two get their own process groups, so
 //! that each signal reaches each of them exactly once, whoever sent it and to whom.
 
+mod check;
+
 use std::{
     env,
     ffi::OsString,
@@ -21,7 +23,9 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use crate::plan::{Plan, shell_quoted};
+use crate::plan::{Plan, origin::Program, shell_quoted};
+
+pub use self::check::{Refusal, check};
 
 /// All settled well.
 pub const EXIT_OK: u8 = 0;
@@ -63,6 +67,13 @@ impl Programs {
             discoverer: find("pf-discoverer")?,
             worker: find("pf-worker")?,
         })
+    }
+
+    fn path(&self, program: Program) -> &Path {
+        match program {
+            Program::Discoverer => &self.discoverer,
+            Program::Worker => &self.worker,
+        }
     }
 }
 

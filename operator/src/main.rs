@@ -11,8 +11,8 @@ use pf_operator::{
     args::{Args, Local, Task},
     crd, job_file,
     job_file::JobFile,
-    local,
-    plan::{self, Settings},
+    local::{self, Refusal},
+    plan::{self, Settings, origin},
     validate::{Complaint, FieldPath},
 };
 
@@ -73,6 +73,12 @@ async fn run_local(args: &Local) -> anyhow::Result<u8> {
         settings.files_uri = Some(uri);
     }
     let plan = plan::plan(&file.job, &settings).map_err(|complaints| file.bad(&complaints))?;
+    let programs = local::Programs::find()?;
+    let refusals = local::check(&programs, &plan).await?;
+    let complaints = complaints(&refusals, &file, &settings)?;
+    if !complaints.is_empty() {
+        return Err(file.bad(&complaints).into());
+    }
     let unused = plan
         .unused
         .iter()
@@ -82,10 +88,19 @@ async fn run_local(args: &Local) -> anyhow::Result<u8> {
     if !unused.is_empty() {
         tracing::info!("not used by local: {unused}");
     }
-    let programs = local::Programs::find()?;
     if args.dry_run {
         local::dry_run(&programs, &plan).await
     } else {
         local::run(&programs, &plan).await
     }
+}
+
+/// What the programs say, about fields of the job. What is about no field is nothing that the job's author can mend: these
+/// programs are not the ones that the plan was made for.
+fn complaints(refusals: &[Refusal], file: &JobFile, settings: &Settings<'_>) -> anyhow::Result<Vec<Complaint>> {
+    let complaints = refusals.iter().map(|Refusal { program, said }| {
+        origin::complaint(&file.job, settings, *program, said)
+            .with_context(|| format!("{} does not take what was planned for it: {said}", program.name()))
+    });
+    complaints.collect()
 }

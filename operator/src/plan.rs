@@ -3,6 +3,8 @@
 //! Every struct of the job is taken apart without `..`, so that a new field can't be forgotten: it is translated, refused
 //! with a message, or listed as unused.
 
+pub mod origin;
+
 use std::path::Path;
 
 use crate::{

@@ -41,8 +41,14 @@ impl Bench {
     }
 
     fn script(&self, name: &str, body: &str) {
+        self.checking_script(name, "exit 0", body);
+    }
+
+    /// A script that runs `check` where it is asked to check its flags.
+    fn checking_script(&self, name: &str, check: &str, body: &str) {
         let path = self.path(name);
-        fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+        let asked = format!("for flag; do [ \"$flag\" != --check ] || {{ {check}; }}; done");
+        fs::write(&path, format!("#!/bin/sh\n{asked}\n{body}\n")).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
@@ -54,6 +60,51 @@ impl Bench {
 
     fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
+    }
+}
+
+const REFUSE_FILTER: &str = "echo 'error: --filter: `05` is no number' >&2; exit 64";
+const REFUSE_URI: &str = "echo 'error: --uri: too long' >&2; exit 64";
+
+#[test]
+fn flags_that_a_program_refuses_are_complaints_about_their_fields_before_anything_runs() {
+    for arguments in [&[][..], &["--dry-run"]] {
+        let bench = Bench::new("", "");
+        bench.checking_script("pf-discoverer", REFUSE_URI, "touch ran");
+        bench.checking_script("pf-worker", REFUSE_FILTER, "touch ran");
+        let job = fs::read_to_string(bench.path("job.yaml")).unwrap();
+        fs::write(bench.path("job.yaml"), job + "  where: status = 05\n").unwrap();
+        let output = bench.command(arguments).current_dir(&bench.folder).output().unwrap();
+        assert_eq!(output.status.code(), Some(64), "{}", outcome(&output));
+        let file = bench.path("job.yaml");
+        let expected = format!(
+            "pf-operator: {0}:5:3: spec.source: too long\n{0}:8:3: spec.where: `05` is no number\n",
+            file.display()
+        );
+        assert_eq!(text(&output.stderr), expected);
+        assert_eq!(text(&output.stdout), "");
+        assert!(!bench.path("ran").exists());
+    }
+}
+
+#[test]
+fn a_program_that_cannot_check_its_flags_is_a_failure_and_nothing_runs() {
+    for (check, named) in [
+        (
+            "echo \"error: unexpected argument '--check' found\" >&2; exit 64",
+            "pf-worker does not take what was planned for it: unexpected argument '--check' found",
+        ),
+        (
+            "echo lost >&2; exit 3",
+            "pf-worker could not check its flags (exit status: 3): lost",
+        ),
+    ] {
+        let bench = Bench::new("touch ran", "touch ran");
+        bench.checking_script("pf-worker", check, "touch ran");
+        let output = bench.command(&[]).current_dir(&bench.folder).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", outcome(&output));
+        assert_eq!(text(&output.stderr), format!("pf-operator: {named}\n"));
+        assert!(!bench.path("ran").exists());
     }
 }
 
