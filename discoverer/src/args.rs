@@ -2,9 +2,14 @@
 //!
 //! What the flags mean together is decided in `plan`; what they promise the user is written here, and nowhere else.
 
-use std::num::NonZeroU64;
+use std::{error::Error as _, num::NonZeroU64};
 
-use clap::{Parser, ValueEnum, builder::BoolishValueParser};
+use clap::{
+    CommandFactory as _, FromArgMatches as _, Parser, ValueEnum,
+    builder::BoolishValueParser,
+    error::{ContextKind, ContextValue},
+    parser::ValueSource,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,11 +38,11 @@ Exit codes: 0 everything was listed, also if nothing matched; 1 failed or interr
 #[command(name = "pf-discoverer", version, term_width = 100, after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Bucket to list. Either this or --uri must be given.
-    #[arg(long, env = "PF_BUCKET", hide_env_values = true, conflicts_with = "uri")]
+    #[arg(long, env = "PF_BUCKET", hide_env_values = true)]
     pub(crate) bucket: Option<String>,
 
     /// What every key begins with, character by character [default: the whole bucket].
-    #[arg(long, env = "PF_PREFIX", hide_env_values = true, conflicts_with = "uri")]
+    #[arg(long, env = "PF_PREFIX", hide_env_values = true)]
     pub(crate) prefix: Option<String>,
 
     /// Bucket and prefix in one, `s3://bucket/prefix`, or a folder on this machine, `file:///path/`.
@@ -74,7 +79,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         value_name = "NAME=VALUES",
-        env = "PF_FILTER",
+        env = "PF_PARTITION_FILTER",
         hide_env_values = true,
         value_delimiter = '\n'
     )]
@@ -138,8 +143,52 @@ pub(crate) struct Args {
     pub(crate) dry_run: bool,
 
     /// Where items go.
-    #[arg(long, value_enum, default_value_t = Destination::Stdout, env = "PF_DESTINATION", hide_env_values = true)]
+    #[arg(long, value_enum, default_value_t = Destination::Stdout, env = "PF_DISCOVERER_DESTINATION",
+          hide_env_values = true)]
     pub(crate) destination: Destination,
+
+    /// Check the flags and exit, before anything is opened [default: run].
+    #[arg(long, env = "PF_CHECK", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(crate) check: bool,
+}
+
+impl Args {
+    /// Reads the process' arguments and environment. An error may also be the help that was asked for.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches()?;
+        let mut args = Self::from_arg_matches(&matches)?;
+        let is_flag = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
+        args.let_flags_win(is_flag("uri"), is_flag("bucket") || is_flag("prefix"));
+        Ok(args)
+    }
+
+    /// What to list is said in one of two ways. A way that was typed wins over another that the environment has.
+    fn let_flags_win(&mut self, uri_is_flag: bool, bucket_is_flag: bool) {
+        match (uri_is_flag, bucket_is_flag) {
+            (true, false) => (self.bucket, self.prefix) = (None, None),
+            (false, true) => self.uri = None,
+            // Both from one place: `plan` refuses that.
+            (true, true) | (false, false) => {}
+        }
+    }
+}
+
+/// What is wrong with a flag's value, the flag first, as `plan` tells what it finds. None if it is not that.
+pub(crate) fn complaint(error: &clap::Error) -> Option<String> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let flag = text(ContextKind::InvalidArg)?.split(' ').next()?;
+    let value = text(ContextKind::InvalidValue)?;
+    if value.is_empty() {
+        return Some(format!("{flag}: needs a value"));
+    }
+    let reason = match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(words)) if !words.is_empty() => format!("write {}", words.join(" or ")),
+        _ => error.source()?.to_string(),
+    };
+    Some(format!("{flag}: `{value}`: {reason}"))
 }
 
 /// Values of `--format`.
@@ -167,7 +216,6 @@ pub(crate) enum Destination {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
     use expect_test::expect_file;
 
     use super::*;
@@ -189,9 +237,14 @@ mod tests {
                 .expect("only long flags")
                 .replace('-', "_")
                 .to_uppercase();
-            if long != "VERSION" {
-                assert_eq!(argument.get_env().unwrap().to_str().unwrap(), format!("PF_{long}"));
-            }
+            let variable = match long.as_str() {
+                "VERSION" => continue,
+                // `pf-worker` has flags of these names that mean something else, and often the same environment.
+                "FILTER" => "PF_PARTITION_FILTER".to_owned(),
+                "DESTINATION" => "PF_DISCOVERER_DESTINATION".to_owned(),
+                _ => format!("PF_{long}"),
+            };
+            assert_eq!(argument.get_env().unwrap().to_str().unwrap(), variable);
         }
     }
 }

@@ -50,7 +50,7 @@ impl Filters {
             zone,
         };
         for filter in filters {
-            all.add(filter).with_context(|| format!("--filter `{filter}`"))?;
+            all.add(filter).with_context(|| format!("--filter: `{filter}`"))?;
         }
         Ok(all)
     }

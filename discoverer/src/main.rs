@@ -23,7 +23,6 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser as _;
 use pf_telemetry::{Shutdown, logs};
 
 use crate::{args::Args, plan::Plan, run::Outcome};
@@ -32,9 +31,12 @@ use crate::{args::Args, plan::Plan, run::Outcome};
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match Args::read() {
         Ok(args) => args,
         Err(error) => {
+            if let Some(message) = args::complaint(&error) {
+                return bad_usage(&message);
+            }
             // Nobody is left to be told when this can't be written.
             error.print().ok();
             return if error.use_stderr() {
@@ -47,10 +49,14 @@ fn main() -> ExitCode {
     if let Err(message) = logs::init() {
         return bad_usage(&message);
     }
+    let check = args.check;
     let plan = match Plan::new(args) {
         Ok(plan) => plan,
         Err(error) => return bad_usage(&format!("{error:#}")),
     };
+    if check {
+        return ExitCode::SUCCESS;
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -75,6 +81,6 @@ fn main() -> ExitCode {
 }
 
 fn bad_usage(message: &str) -> ExitCode {
-    writeln!(io::stderr(), "error: {message}\n\nFor more information, try '--help'.").ok();
+    writeln!(io::stderr(), "error: {message}").ok();
     ExitCode::from(USAGE)
 }

@@ -62,13 +62,23 @@ impl Plan {
             selection.only(root.key());
         }
         if let Some(endpoint) = &args.s3_endpoint {
+            let host = endpoint
+                .strip_prefix("http://")
+                .or_else(|| endpoint.strip_prefix("https://"));
+            let has_host = host.is_some_and(|host| !host.is_empty() && !host.starts_with(['/', ':']));
             ensure!(
-                endpoint.starts_with("http://") || endpoint.starts_with("https://"),
-                "--s3-endpoint `{endpoint}` must begin with http:// or https://"
+                has_host && !endpoint.contains(char::is_whitespace),
+                "--s3-endpoint: `{endpoint}` must begin with http:// or https:// and a host, as http://localhost:9000 does"
+            );
+        }
+        if let Some(region) = &args.region {
+            ensure!(
+                !region.is_empty() && !region.contains(char::is_whitespace),
+                "--region: `{region}` is no region's name, as eu-central-1 is one"
             );
         }
         let job = match args.job {
-            Some(job) if job.is_empty() => bail!("--job must not be empty"),
+            Some(job) if job.is_empty() => bail!("--job: a name must not be empty"),
             Some(job) => job,
             None => job_of(&root),
         };
@@ -95,16 +105,24 @@ impl Plan {
 
 fn root(uri: Option<String>, bucket: Option<String>, prefix: Option<String>) -> Result<ObjectUri> {
     match (uri, bucket) {
-        (Some(uri), _) => uri.parse().context("--uri"),
+        (Some(uri), None) => {
+            ensure!(
+                prefix.is_none(),
+                "--prefix: can't be used with --uri, whose end is the prefix"
+            );
+            uri.parse().context("--uri")
+        }
+        (Some(_), Some(_)) => bail!("--bucket: can't be used with --uri: give one of them"),
         (None, Some(bucket)) => {
             ensure!(
                 !bucket.is_empty() && !bucket.contains(['/', ':']),
-                "--bucket `{bucket}` must be a bucket's name alone; an address is given with --uri"
+                "--bucket: `{bucket}` must be a bucket's name alone; an address is given with --uri"
             );
             let key = prefix.unwrap_or_default();
             Ok(ObjectUri::S3 { bucket, key })
         }
-        (None, None) => bail!("either --bucket or --uri must be given"),
+        (None, None) if prefix.is_some() => bail!("--prefix: needs --bucket"),
+        (None, None) => bail!("--uri: either this or --bucket must be given"),
     }
 }
 
@@ -126,16 +144,16 @@ fn partitioning(
 ) -> Result<Option<Partitioning>> {
     let Some(expression) = expression else {
         if let Some(filter) = filters.first() {
-            bail!("--filter `{filter}` needs --partitioning, which says where its name is in a key");
+            bail!("--filter: `{filter}` needs --partitioning, which says where its name is in a key");
         }
         ensure!(
             timezone.is_none(),
-            "--timezone needs --partitioning with a `${{_time:…}}`"
+            "--timezone: needs --partitioning with a `${{_time:…}}`"
         );
         return Ok(None);
     };
     let zone = match timezone {
-        Some(name) => TimeZone::get(&name).with_context(|| format!("--timezone `{name}` is not known"))?,
+        Some(name) => TimeZone::get(&name).with_context(|| format!("--timezone: `{name}` is not known"))?,
         None => TimeZone::UTC,
     };
     let filters = Filters::new(filters, zone)?;
@@ -156,7 +174,7 @@ fn naming(format: FormatArg, compression: CompressionArg) -> Result<Naming> {
     };
     ensure!(
         format != Format::Parquet || matches!(compression, Compression::Auto | Compression::None),
-        "--format parquet takes no --compression but none: Parquet compresses inside"
+        "--compression: --format parquet takes none but none: Parquet compresses inside"
     );
     Ok(Naming { format, compression })
 }
@@ -166,7 +184,7 @@ fn splitting(part: Option<String>, naming: Naming) -> Result<Option<Splitting>> 
     let part_bytes_max = bytes(&part).context("--split-bytes")?;
     ensure!(
         part_bytes_max >= PART_BYTES_MIN,
-        "--split-bytes {part} must be at least {} KiB",
+        "--split-bytes: {part} must be at least {} KiB",
         PART_BYTES_MIN / 1024
     );
     Ok(Some(Splitting { part_bytes_max, naming }))
@@ -196,7 +214,7 @@ fn bounds<T: PartialOrd>(
     if let (Some(low_value), Some(high_value)) = (&low_value, &high_value) {
         ensure!(
             low_value <= high_value,
-            "{low_flag} {} lies above {high_flag} {}: nothing could match",
+            "{low_flag}: {} lies above {high_flag} {}: nothing could match",
             low.unwrap_or_default(),
             high.unwrap_or_default()
         );
@@ -306,15 +324,49 @@ mod tests {
 
     #[test]
     fn bad_usage_is_told_with_its_flag() {
+        for (flags, problem) in [
+            (&[][..], "--uri: either this or --bucket"),
+            (&["--prefix", "p"], "--prefix: needs --bucket"),
+            (
+                &["--uri", "s3://b/", "--bucket", "b"],
+                "--bucket: can't be used with --uri",
+            ),
+            (
+                &["--uri", "s3://b/", "--prefix", "p"],
+                "--prefix: can't be used with --uri",
+            ),
+            (&["--bucket", ""], "--bucket: `` must be a bucket's name"),
+            (&["--bucket", "b", "--job", ""], "--job: "),
+            (&["--bucket", "b", "--region", ""], "--region: "),
+            (&["--bucket", "b", "--s3-endpoint", "http://"], "--s3-endpoint: "),
+            (&["--bucket", "b", "--timezone", "UTC"], "--timezone: needs"),
+            (&["--bucket", "b", "--partitioning", "${a"], "--partitioning: `${a`: "),
+            (
+                &["--bucket", "b", "--partitioning", "/${a}/"],
+                "--partitioning: `/${a}/`: begins with `/`",
+            ),
+            (
+                &["--bucket", "b", "--partitioning", "${_time:/%Y}"],
+                "--partitioning: `${_time:/%Y}`: begins with `/`",
+            ),
+            (
+                &["--bucket", "b", "--partitioning", "${a}", "--filter", "a"],
+                "--filter: `a`: ",
+            ),
+        ] {
+            assert!(complaint(flags).starts_with(problem), "{}", complaint(flags));
+        }
         assert!(complaint(&["--uri", "http://x/"]).contains("must begin with s3://"));
         assert!(complaint(&["--bucket", "s3://x"]).contains("--uri"));
-        assert!(complaint(&["--bucket", "b", "--min-size", "x"]).contains("--min-size"));
+        assert!(complaint(&["--bucket", "b", "--min-size", "x"]).starts_with("--min-size: "));
         assert!(complaint(&["--bucket", "b", "--min-size", "2", "--max-size", "1"]).contains("nothing could match"));
-        assert!(complaint(&["--bucket", "b", "--modified-after", "x"]).contains("--modified-after"));
-        assert!(complaint(&["--bucket", "b", "--pattern", "a{b"]).contains("--pattern"));
+        assert!(complaint(&["--bucket", "b", "--modified-after", "x"]).starts_with("--modified-after: "));
+        assert!(complaint(&["--bucket", "b", "--pattern", "a{b"]).starts_with("--pattern: "));
         assert!(complaint(&["--bucket", "b", "--split-bytes", "1kB"]).contains("64 KiB"));
         assert!(complaint(&["--bucket", "b", "--filter", "a=1"]).contains("`a=1` needs --partitioning"));
-        assert!(complaint(&["--bucket", "b", "--partitioning", "${a}", "--filter", "b=1"]).contains("--filter b"));
+        assert!(
+            complaint(&["--bucket", "b", "--partitioning", "${a}", "--filter", "b=1"]).starts_with("--filter: `b`")
+        );
         assert!(complaint(&["--bucket", "b", "--partitioning", "a", "--timezone", "No/Where"]).contains("No/Where"));
         assert!(complaint(&["--bucket", "b", "--s3-endpoint", "localhost"]).contains("http://"));
         assert!(complaint(&["--bucket", "b", "--format", "parquet", "--compression", "gzip"]).contains("inside"));

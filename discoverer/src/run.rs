@@ -5,8 +5,8 @@ use std::{
     sync::atomic::Ordering::Relaxed,
 };
 
-use anyhow::{Context as _, Result};
-use pf_storage::Storage;
+use anyhow::{Context as _, Result, ensure};
+use pf_storage::{ListRequest, ObjectUri, Storage};
 use pf_telemetry::Shutdown;
 use tokio::sync::mpsc;
 
@@ -44,6 +44,10 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         destination: Destination::Stdout,
     } = plan;
     let storage = Storage::new(storage);
+    tokio::select! {
+        seen = see_root(&storage, &root) => seen?,
+        () = shutdown.draining() => return Ok(Outcome::Interrupted),
+    }
     let counts = Counts::default();
     let listing = Listing {
         storage: &storage,
@@ -101,6 +105,25 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         warn_of_nothing(&counts, &root.to_string());
     }
     Ok(Outcome::Complete)
+}
+
+/// What ends without a slash may be a mistyped folder. On S3 any prefix may be empty; of files, somebody wanted one.
+async fn see_root(storage: &Storage, root: &ObjectUri) -> Result<()> {
+    if matches!(root, ObjectUri::File { path } if !path.ends_with('/')) {
+        let request = ListRequest {
+            prefix: root.clone(),
+            start_after: None,
+            by_folder: true,
+            continuation: None,
+            page_size: 1,
+        };
+        let seen = storage.list(&request).await?;
+        ensure!(
+            !seen.objects.is_empty() || !seen.common_prefixes.is_empty(),
+            "there is no file or folder {root}, and no file below a name that begins with it"
+        );
+    }
+    Ok(())
 }
 
 fn tell(counts: &Counts, offered: Offered, end: &str) {

@@ -45,7 +45,7 @@ impl Selection {
         let pattern = pattern
             .map(|pattern| GlobBuilder::new(pattern).literal_separator(true).build())
             .transpose()
-            .context("--pattern is no glob, as in '**/*.{ndjson,json}.gz'")?;
+            .context("--pattern: no glob, as '**/*.{ndjson,json}.gz' is one")?;
         Ok(Self {
             prefix_bytes: prefix.len(),
             only: None,

@@ -10,7 +10,7 @@ use crate::filter::{Filters, TIME};
 impl Partitioning {
     /// Reads the expression, and sees that every filter has its placeholder.
     pub(crate) fn new(expression: &str, filters: Filters) -> Result<Self> {
-        let pieces = pieces(expression).with_context(|| format!("--partitioning `{expression}`"))?;
+        let pieces = pieces(expression).with_context(|| format!("--partitioning: `{expression}`"))?;
         let has_time = pieces.iter().any(|piece| matches!(piece, Piece::Time(_)));
         for name in filters.names() {
             let present = if name == TIME {
@@ -22,7 +22,7 @@ impl Partitioning {
             };
             ensure!(
                 present,
-                "--filter {name} has no placeholder of that name in --partitioning `{expression}`"
+                "--filter: `{name}` has no placeholder of that name in --partitioning `{expression}`"
             );
         }
         let ambiguous = Self::is_ambiguous(&pieces);
@@ -55,6 +55,7 @@ fn pieces(expression: &str) -> Result<Vec<Piece>> {
         rest = after;
     }
     push_literal(&mut pieces, rest);
+    check_start(&pieces)?;
     check_readable(&pieces)?;
     check_time(&pieces)?;
     Ok(pieces)
@@ -90,6 +91,17 @@ fn push_time(pieces: &mut Vec<Piece>, format: &str) -> Result<()> {
     }
     push_literal(pieces, rest);
     ensure!(tokens > 0, "`${{_time:{format}}}` has no token, as %Y is one");
+    Ok(())
+}
+
+/// An expression begins behind the prefix, and with its slash if there is to be one.
+fn check_start(pieces: &[Piece]) -> Result<()> {
+    if let Some(Piece::Literal(first)) = pieces.first() {
+        ensure!(
+            !first.starts_with('/'),
+            "begins with `/`, which would make `//` in keys: end the prefix with the `/`, and begin behind it"
+        );
+    }
     Ok(())
 }
 

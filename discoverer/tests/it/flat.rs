@@ -131,6 +131,107 @@ fn bad_usage_ends_with_64_before_anything_is_listed() {
 }
 
 #[test]
+fn an_error_begins_with_its_flag() {
+    for (flags, message) in [
+        (
+            &["--bucket", "b", "--format", "csv"][..],
+            "error: --format: `csv`: write auto or ndjson or parquet\n",
+        ),
+        (
+            &["--bucket", "b", "--parallel-prefixes", "0"],
+            "error: --parallel-prefixes: `0`: 0 is not in 1..=256\n",
+        ),
+        (
+            &["--bucket", "b", "--max-objects", "many"],
+            "error: --max-objects: `many`: invalid digit found in string\n",
+        ),
+        (&["--bucket", "b", "--job"], "error: --job: needs a value\n"),
+        (
+            &["--bucket", "b", "--job", ""],
+            "error: --job: a name must not be empty\n",
+        ),
+    ] {
+        assert_eq!(run(flags).stderr, message);
+        assert_eq!(run(&[flags, &["--check"]].concat()).stderr, message);
+    }
+}
+
+#[test]
+fn a_check_tells_what_is_wrong_with_the_flags_and_does_nothing_else() {
+    let folder = folder_with(&[("a", 1)]);
+    for uri in [
+        uri_of(folder.path()).as_str(),
+        "file:///no/such/folder/",
+        "s3://no-such-bucket/",
+    ] {
+        for more in [
+            &[][..],
+            &["--dry-run"],
+            &["--partitioning", "a=${a}/", "--filter", "a=b"],
+        ] {
+            let output = command(&[&["--check", "--uri", uri], more].concat()).output().unwrap();
+            assert_eq!(output.status.code(), Some(0), "{uri} {more:?}");
+            assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{uri} {more:?}");
+        }
+    }
+    let refused = run(&["--check", "--uri", "s3://b/", "--partitioning", "/${a}"]);
+    assert_eq!(refused.code, 64);
+    assert!(
+        refused
+            .stderr
+            .starts_with("error: --partitioning: `/${a}`: begins with `/`"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(refused.stderr.lines().count(), 1);
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_s_other_way_to_say_what_to_list() {
+    let folder = folder_with(&[("a", 1)]);
+    let uri = uri_of(folder.path());
+    let code = |flags: &[&str], environment: &[(&str, &str)]| {
+        let mut command = command(&[flags, &["--check"]].concat());
+        command
+            .envs(environment.iter().copied())
+            .output()
+            .unwrap()
+            .status
+            .code()
+    };
+    assert_eq!(code(&["--bucket", "b"], &[("PF_URI", "s3://other/")]), Some(0));
+    assert_eq!(
+        code(&["--prefix", "p"], &[("PF_URI", "s3://other/"), ("PF_BUCKET", "b")]),
+        Some(0)
+    );
+    assert_eq!(
+        code(&["--uri", &uri], &[("PF_BUCKET", "b"), ("PF_PREFIX", "p")]),
+        Some(0)
+    );
+    assert_eq!(code(&[], &[("PF_URI", "s3://b/"), ("PF_BUCKET", "b")]), Some(64));
+    assert_eq!(code(&["--prefix", "p"], &[("PF_URI", "s3://b/")]), Some(64));
+
+    let mut listing = command(&["--uri", &uri]);
+    let listed = listing.env("PF_BUCKET", "b").output().unwrap();
+    assert!(String::from_utf8_lossy(&listed.stdout).contains(&uri));
+}
+
+#[test]
+fn what_the_worker_s_environment_says_is_not_for_the_discoverer() {
+    let folder = folder_with(&[("a=1/x", 1), ("a=2/x", 1)]);
+    let mut listing = command(&["--uri", &uri_of(folder.path()), "--partitioning", "a=${a}/"]);
+    listing.env("PF_FILTER", "status = 500").env("PF_DESTINATION", "stats");
+    listing
+        .env("PF_PARTITION_FILTER", "a=2")
+        .env("PF_DISCOVERER_DESTINATION", "stdout");
+    let listed = listing.output().unwrap();
+    assert_eq!(listed.status.code(), Some(0));
+    let items = String::from_utf8_lossy(&listed.stdout);
+    assert_eq!(items.lines().count(), 1);
+    assert!(items.contains("a=2/x"), "{items}");
+}
+
+#[test]
 fn switches_in_the_environment_are_words_or_digits() {
     let folder = folder_with(&[("a", 1)]);
     for (word, code) in [("1", 0), ("true", 0), ("no", 0), ("perhaps", 64)] {
@@ -165,6 +266,17 @@ fn a_missing_folder_or_bucket_is_a_failure() {
         let gone = run(&[&["--uri", "file:///no/such/folder/"], flags].concat());
         assert_eq!(gone.code, 1, "{}", gone.stderr);
         assert!(gone.stderr.contains("there is no bucket or folder"), "{}", gone.stderr);
+    }
+    for flags in [&[][..], &["--dry-run"], &["--partitioning", "x=${a}/"]] {
+        let folder = folder_with(&[("logs/a", 1)]);
+        let typo = format!("file://{}/lgos", folder.path().display());
+        let gone = run(&[&["--uri", &typo], flags].concat());
+        assert_eq!(gone.code, 1, "{}", gone.stderr);
+        assert!(
+            gone.stderr.contains(&format!("there is no file or folder {typo}")),
+            "{}",
+            gone.stderr
+        );
     }
     let gone = run_on_s3(&["--bucket", "no-such-bucket"]);
     assert_eq!(gone.code, 1);
