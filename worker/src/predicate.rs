@@ -1,8 +1,9 @@
 //! Row predicates and field paths, as `--filter` and `--columns` take them: text in, checked values out.
 //!
 //! Grammar: `path op literal` joined by `and`. `op` is one of `=` `!=` `<` `<=` `>` `>=`. A literal is a JSON number,
-//! `true`, `false`, `null`, text in single or double quotes, or a bare word, which ends at white space. A path is a key, or
-//! keys joined by dots; a key in double quotes may have any characters in it. A quote within quotes is doubled.
+//! `true`, `false`, `null`, text in single or double quotes, or a bare word, which ends at white space and is none that
+//! could be meant otherwise: no `05`, `TRUE` or `a,b`. A path is a key, or keys joined by dots; a key in double quotes may
+//! have any characters in it. A quote within quotes is doubled.
 //!
 //! Meaning, the same for NDJSON and Parquet: a missing field and a null match nothing but `= null`; present values match
 //! `!= null`. A number compares with numbers by value. Quoted text compares with strings by code point. A bare word or an
