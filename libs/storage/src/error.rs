@@ -32,14 +32,15 @@ pub enum Error {
         /// Its address.
         uri: String,
     },
-    /// The server knows us and refuses, or there are no credentials, or they are wrong.
-    #[error("no permission to {action} {uri}: {reason}")]
+    /// Who asks must be set up otherwise: the server knows us and refuses, there are no credentials or wrong ones, the
+    /// bucket is in another region, the endpoint is none or not to be trusted. Every other object would fare the same.
+    #[error("cannot {action} {uri}: {reason}")]
     Denied {
         /// `list` or `read`.
         action: &'static str,
         /// The address.
         uri: String,
-        /// What the server said.
+        /// What the server said, and what would be right.
         reason: String,
     },
     /// Network, throttling or a server's fault, still there after all retries: worth another try later.

@@ -22,9 +22,10 @@ use jiff::Timestamp;
 
 use crate::{
     Error, ListPage, ListRequest, ObjectMeta, ObjectUri, Result,
-    backend::{Backend, Body, BodyError},
+    backend::{Backend, Body, BodyError, Version},
     file::walk::Walk,
     read::{PIECE_BYTES_MAX, same_etag},
+    trouble::Trouble,
 };
 
 /// Listings that are kept open between their pages, so that a large folder is read and sorted once and not once a
@@ -100,14 +101,17 @@ impl Backend for Files {
         .await
     }
 
-    async fn open(&self, uri: &ObjectUri, etag: Option<&str>, range: Range<u64>) -> Result<Body> {
-        let expected = etag.map(str::to_owned);
+    async fn open(&self, uri: &ObjectUri, version: &Version, range: Range<u64>, _trouble: &Trouble) -> Result<Body> {
+        let expected = version.etag.clone();
         let open = {
             let uri = uri.clone();
             move || OpenFile::new(uri, expected.as_deref(), range)
         };
         let file = blocking("read", uri, open).await?;
-        let etag = Some(file.etag.clone());
+        let version = Version {
+            etag: Some(file.etag.clone()),
+            ..Version::default()
+        };
         let pieces = futures::stream::try_unfold(file, |file| async move {
             if file.next == file.end {
                 return Ok(None);
@@ -118,7 +122,7 @@ impl Backend for Files {
                 .map_err(BodyError::Final)
         })
         .boxed();
-        Ok(Body { etag, pieces })
+        Ok(Body { version, pieces })
     }
 }
 

@@ -15,6 +15,7 @@ pub mod patience;
 pub mod read;
 mod s3;
 pub mod store;
+mod trouble;
 pub mod uri;
 
 pub use budget::Budget;

@@ -11,6 +11,10 @@ pub struct Patience {
     pub connect_max: Duration,
     /// For a server's answer to one attempt: the head of an object's answer, or a whole page of a listing.
     pub answer_max: Duration,
+    /// For one call in all, however often it is sent: a page of a listing, what is known of an object, and of a read
+    /// the first byte, and the next one after each break. A server that takes connections and never answers would
+    /// otherwise cost `answer_max` each attempt.
+    pub call_max: Duration,
     /// For the next byte of an object's body. A connection that stalls without closing would hang its lane for ever.
     pub stall_max: Duration,
     /// How often one request is sent in all, and how often a body may break in a row without progress.
@@ -27,6 +31,8 @@ impl Patience {
     pub const CONNECT_MAX: Duration = Duration::from_secs(5);
     /// S3 answers within a second even when slow; servers on disks that list large folders need longer.
     pub const ANSWER_MAX: Duration = Duration::from_mins(1);
+    /// Two answers that never come. Who waits longer than this learns nothing new.
+    pub const CALL_MAX: Duration = Duration::from_mins(2);
     /// As long as AWS' SDKs wait by default before they call a body stalled, and half as much again.
     pub const STALL_MAX: Duration = Duration::from_secs(30);
     /// With the pauses below about six seconds on average: longer trouble is better handled by releasing the work.
@@ -48,6 +54,7 @@ impl Default for Patience {
         Self {
             connect_max: Self::CONNECT_MAX,
             answer_max: Self::ANSWER_MAX,
+            call_max: Self::CALL_MAX,
             stall_max: Self::STALL_MAX,
             attempts_max: Self::ATTEMPTS_MAX,
             backoff_min: Self::BACKOFF_MIN,

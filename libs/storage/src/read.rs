@@ -1,17 +1,19 @@
 //! Reading: a stream of an object's bytes that survives broken connections.
 //!
 //! Here, once for all schemes: an opened body that breaks, stalls or ends early is opened again at the byte reached,
-//! bound to the entity tag of what was read before; the whole range must arrive; tiny pieces are joined and huge ones
+//! bound to the version of what was read before; the whole range must arrive; tiny pieces are joined and huge ones
 //! cut. How a body is opened is the backends' matter.
 
 use std::{ops::Range, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use futures::{FutureExt, StreamExt, stream::BoxStream};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::{
     Budget, Error, ObjectUri, Patience, Result,
-    backend::{Backend, Body, BodyError, BoxError},
+    backend::{Backend, Body, BodyError, BoxError, Version},
+    trouble::Trouble,
 };
 
 /// An object's bytes in order, in pieces of at most [`PIECE_BYTES_MAX`]. It resumes by itself where a connection
@@ -34,8 +36,11 @@ pub(crate) struct Reader {
     backend: Arc<dyn Backend>,
     patience: Patience,
     uri: ObjectUri,
-    /// The version: given, or from the first answer.
-    etag: Option<String>,
+    /// The version: its entity tag as given, the rest from the first answer.
+    version: Version,
+    trouble: Trouble,
+    /// When the next byte must have come; set when a body is asked for, and gone when its first byte is there.
+    byte_until: Option<Instant>,
     /// The next byte to ask for.
     next: u64,
     end: u64,
@@ -61,7 +66,12 @@ impl Reader {
             backend,
             patience,
             uri,
-            etag,
+            version: Version {
+                etag,
+                ..Version::default()
+            },
+            trouble: Trouble::default(),
+            byte_until: None,
             next: range.start,
             end: range.end,
             body: None,
@@ -166,13 +176,18 @@ impl Reader {
                 None => self.open().await?,
             };
             let body = self.body.insert(body);
-            let cause = match tokio::time::timeout(self.patience.stall_max, body.pieces.next()).await {
+            let stall_max = self.byte_until.map_or(self.patience.stall_max, |until| {
+                self.patience
+                    .stall_max
+                    .min(until.saturating_duration_since(Instant::now()))
+            });
+            let cause = match timeout(stall_max, body.pieces.next()).await {
                 Ok(Some(Ok(piece))) if piece.is_empty() => continue,
                 Ok(Some(Ok(piece))) => return self.arrived(piece).map(Some),
                 Ok(Some(Err(BodyError::Final(error)))) => return Err(error),
                 Ok(Some(Err(BodyError::Broken(cause)))) => cause,
                 Ok(None) => "the connection closed before the range was whole".into(),
-                Err(_) => format!("no byte came for {} s", self.patience.stall_max.as_secs_f32()).into(),
+                Err(_) => format!("no byte came for {} s", stall_max.as_secs_f32()).into(),
             };
             self.broke(cause).await?;
         }
@@ -181,13 +196,25 @@ impl Reader {
 
     async fn open(&mut self) -> Result<Body> {
         let range = self.next..self.end;
-        let body = self.backend.open(&self.uri, self.etag.as_deref(), range).await?;
-        match (&self.etag, &body.etag) {
-            // A server that does not know If-Match would hand out another version.
-            (Some(expected), Some(found)) if !same_etag(expected, found) => return Err(self.changed()),
-            (None, Some(found)) => self.etag = Some(found.clone()),
-            _ => {}
+        let answer = self.backend.open(&self.uri, &self.version, range, &self.trouble);
+        let body = match self.byte_until {
+            // The backend bounds one call itself, and knows better what it was waiting for.
+            None => {
+                self.byte_until = Some(Instant::now() + self.patience.call_max);
+                answer.await?
+            }
+            Some(until) => match timeout_at(until, answer).await {
+                Ok(body) => body?,
+                Err(_) => return Err(self.unavailable("the server does not answer any more".into())),
+            },
+        };
+        // A server that does not know If-Match would hand out another version.
+        if !self.version.may_be(&body.version) {
+            return Err(Error::Changed {
+                uri: self.uri.to_string(),
+            });
         }
+        self.version.learn(&body.version);
         Ok(body)
     }
 
@@ -200,6 +227,7 @@ impl Reader {
                 source: format!("the server sent more than the {expected} bytes that were asked for").into(),
             });
         }
+        self.byte_until = None;
         self.next += piece.len() as u64;
         if self.next == self.end {
             // The body's end must be seen, or its connection can't be used again; it is there already, or never mind.
@@ -218,24 +246,24 @@ impl Reader {
         }
         self.last_break = self.next;
         self.breaks += 1;
-        // Without an entity tag nothing says that the rest would be of the same version.
-        if self.breaks >= self.patience.attempts_max || self.etag.is_none() {
-            return Err(Error::Unavailable {
-                action: "read",
-                uri: self.uri.to_string(),
-                attempts: self.breaks,
-                source: cause,
-            });
-        }
-        tracing::debug!(uri = %self.uri, byte = self.next, breaks = self.breaks, %cause, "resuming a broken read");
         let pause = self.patience.backoff_bound(self.breaks).mul_f64(fastrand::f64());
-        tokio::time::sleep(pause).await;
+        let too_late = self.byte_until.is_some_and(|until| Instant::now() + pause >= until);
+        if self.breaks >= self.patience.attempts_max || too_late || !self.version.is_told_from_others() {
+            return Err(self.unavailable(cause));
+        }
+        let place = format!("beyond byte {}", self.next);
+        self.trouble.tried_again("read", &self.uri, &place, &cause);
+        tracing::debug!(uri = %self.uri, byte = self.next, breaks = self.breaks, %cause, "resuming a broken read");
+        sleep(pause).await;
         Ok(())
     }
 
-    fn changed(&self) -> Error {
-        Error::Changed {
+    fn unavailable(&self, source: BoxError) -> Error {
+        Error::Unavailable {
+            action: "read",
             uri: self.uri.to_string(),
+            attempts: self.breaks,
+            source,
         }
     }
 

@@ -2,10 +2,11 @@
 //!
 //! The SDK signs, refreshes credentials, retries with jittered pauses under a budget of retry tokens, and times out
 //! attempts; this room asks the questions and makes sense of the answers (`client` sets the SDK up, `fault` reads its
-//! errors). Bodies that break are resumed by `read`, not here.
+//! errors, `obstacle` those of the way to a server). Bodies that break are resumed by `read`, not here.
 
 mod client;
 mod fault;
+mod obstacle;
 
 use std::ops::Range;
 
@@ -23,8 +24,9 @@ use tokio::sync::OnceCell;
 use self::{client::Attempts, fault::Call};
 use crate::{
     ListPage, ListRequest, ObjectMeta, ObjectUri, Options, Result,
-    backend::{Backend, Body, BodyError, BoxError},
+    backend::{Backend, Body, BodyError, BoxError, Version},
     file::too_short,
+    trouble::Trouble,
 };
 
 /// A bucket's objects behind the S3 API.
@@ -48,9 +50,14 @@ impl S3 {
     }
 
     /// One call that is about to be made, for the messages of its failures.
-    async fn call<'a>(&'a self, action: &'static str, uri: &'a ObjectUri) -> (Call<'a>, &'a Client, Attempts) {
+    async fn call<'a>(
+        &'a self,
+        action: &'static str,
+        uri: &'a ObjectUri,
+        trouble: &Trouble,
+    ) -> (Call<'a>, &'a Client, Attempts) {
         let client = self.client().await;
-        let attempts = Attempts::default();
+        let attempts = Attempts::new(action, uri, &self.options, trouble);
         let call = Call {
             action,
             uri,
@@ -66,7 +73,7 @@ impl S3 {
 impl Backend for S3 {
     async fn list(&self, request: &ListRequest) -> Result<ListPage> {
         let (bucket, prefix) = parts(&request.prefix);
-        let (call, client, attempts) = self.call("list", &request.prefix).await;
+        let (call, client, attempts) = self.call("list", &request.prefix, &Trouble::default()).await;
         let answer = client
             .list_objects_v2()
             .bucket(bucket)
@@ -78,7 +85,7 @@ impl Backend for S3 {
             // XML has no way to write some characters that keys may have.
             .encoding_type(EncodingType::Url)
             .customize()
-            .interceptor(attempts)
+            .config_override(attempts.watching())
             .send()
             .await
             .map_err(|error| call.failure(error))?;
@@ -106,13 +113,13 @@ impl Backend for S3 {
 
     async fn head(&self, uri: &ObjectUri) -> Result<ObjectMeta> {
         let (bucket, key) = parts(uri);
-        let (call, client, attempts) = self.call("read", uri).await;
+        let (call, client, attempts) = self.call("read", uri, &Trouble::default()).await;
         let answer = client
             .head_object()
             .bucket(bucket)
             .key(key)
             .customize()
-            .interceptor(attempts)
+            .config_override(attempts.watching())
             .send()
             .await
             .map_err(|error| call.failure(error))?;
@@ -126,21 +133,21 @@ impl Backend for S3 {
         })
     }
 
-    async fn open(&self, uri: &ObjectUri, etag: Option<&str>, range: Range<u64>) -> Result<Body> {
+    async fn open(&self, uri: &ObjectUri, version: &Version, range: Range<u64>, trouble: &Trouble) -> Result<Body> {
         let (bucket, key) = parts(uri);
-        let (call, client, attempts) = self.call("read", uri).await;
+        let (call, client, attempts) = self.call("read", uri, trouble).await;
         let answer = client
             .get_object()
             .bucket(bucket)
             .key(key)
             .range(format!("bytes={}-{}", range.start, range.end - 1))
-            .set_if_match(etag.map(quoted))
+            .set_if_match(version.etag.as_deref().map(quoted))
             .customize()
-            .interceptor(attempts)
+            .config_override(attempts.watching())
             .send()
             .await
-            .map_err(|error| call.range_failure(error, etag, &range))?;
-        check_range(&call, &answer, etag, &range)?;
+            .map_err(|error| call.range_failure(error, version.is_bound(), &range))?;
+        let size_bytes = check_range(&call, &answer, version.is_bound(), &range)?;
         let pieces = futures::stream::try_unfold(answer.body, |mut body| async move {
             match body.next().await {
                 Some(Ok(piece)) => Ok(Some((piece, body))),
@@ -149,21 +156,24 @@ impl Backend for S3 {
             }
         })
         .boxed();
-        Ok(Body {
+        let version = Version {
             etag: answer.e_tag,
-            pieces,
-        })
+            size_bytes,
+            last_modified: answer.last_modified.as_ref().and_then(moment),
+        };
+        Ok(Body { version, pieces })
     }
 }
 
-/// That the answer is of the range that was asked for, before its first byte is trusted.
-fn check_range(call: &Call<'_>, answer: &GetObjectOutput, etag: Option<&str>, range: &Range<u64>) -> Result<()> {
+/// That the answer is of the range that was asked for, before its first byte is trusted. Says the object's size where
+/// the server does.
+fn check_range(call: &Call<'_>, answer: &GetObjectOutput, is_bound: bool, range: &Range<u64>) -> Result<Option<u64>> {
     let wanted = range.end - range.start;
     let length = answer.content_length.and_then(|length| u64::try_from(length).ok());
     let Some(content_range) = answer.content_range() else {
         // The whole object came, which is the range when it begins at zero and has the length.
         if range.start == 0 && length == Some(wanted) {
-            return Ok(());
+            return Ok(length);
         }
         return Err(call.nonsense("the server ignores ranges"));
     };
@@ -177,13 +187,13 @@ fn check_range(call: &Call<'_>, answer: &GetObjectOutput, etag: Option<&str>, ra
         return Err(nonsense());
     }
     if last + 1 < range.end {
-        return match (etag, total) {
-            (Some(_), _) => Err(call.changed()),
-            (None, Some(total)) => Err(call.failed(too_short(range, total))),
-            (None, None) => Err(nonsense()),
+        return match (is_bound, total) {
+            (true, _) => Err(call.changed()),
+            (false, Some(total)) => Err(call.failed(too_short(range, total))),
+            (false, None) => Err(nonsense()),
         };
     }
-    Ok(())
+    Ok(total)
 }
 
 /// `bytes 0-99/1234` as first, last and total, the total being `*` when the server doesn't know (RFC 9110, 14.4).
@@ -248,8 +258,12 @@ fn size(call: &Call<'_>, bytes: Option<i64>) -> Result<u64> {
 }
 
 fn timestamp(call: &Call<'_>, time: Option<&DateTime>) -> Result<Timestamp> {
-    time.and_then(|time| Timestamp::new(time.secs(), time.subsec_nanos() as i32).ok())
+    time.and_then(moment)
         .ok_or_else(|| call.nonsense("an object without a time of its last modification"))
+}
+
+fn moment(time: &DateTime) -> Option<Timestamp> {
+    Timestamp::new(time.secs(), time.subsec_nanos() as i32).ok()
 }
 
 fn parts(uri: &ObjectUri) -> (&str, &str) {

@@ -9,11 +9,17 @@ mod broken;
 mod contract;
 #[path = "it/credentials.rs"]
 mod credentials;
+#[path = "it/endpoint.rs"]
+mod endpoint;
 #[path = "it/file.rs"]
 mod file;
 #[path = "it/file_model.rs"]
 mod file_model;
 #[path = "it/paging.rs"]
 mod paging;
+#[path = "it/versions.rs"]
+mod versions;
+#[path = "it/warnings.rs"]
+mod warnings;
 #[path = "it/worlds.rs"]
 mod worlds;

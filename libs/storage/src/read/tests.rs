@@ -14,9 +14,12 @@ use crate::{ListPage, ListRequest, ObjectMeta};
 struct Unreliable {
     bytes: Bytes,
     piece_bytes: usize,
+    /// What passes before each answer, and before each piece.
+    answer_after: Duration,
+    piece_after: Duration,
     breaks: Mutex<VecDeque<Break>>,
-    /// What each connection calls the version, the last for all that follow.
-    etags: Mutex<VecDeque<Option<&'static str>>>,
+    /// What each connection says of the version, the last for all that follow.
+    versions: Mutex<VecDeque<Version>>,
     /// The range and entity tag that each connection was asked for.
     opened: Mutex<Vec<(Range<u64>, Option<String>)>>,
 }
@@ -44,11 +47,9 @@ impl Backend for Unreliable {
         unreachable!("readers don't ask for more")
     }
 
-    async fn open(&self, _uri: &ObjectUri, etag: Option<&str>, range: Range<u64>) -> Result<Body> {
-        self.opened
-            .lock()
-            .unwrap()
-            .push((range.clone(), etag.map(str::to_owned)));
+    async fn open(&self, _uri: &ObjectUri, version: &Version, range: Range<u64>, _trouble: &Trouble) -> Result<Body> {
+        self.opened.lock().unwrap().push((range.clone(), version.etag.clone()));
+        sleep(self.answer_after).await;
         let mut bytes = self.bytes.slice(range.start as usize..range.end as usize);
         let plan = self.breaks.lock().unwrap().pop_front();
         if let Some(plan) = &plan {
@@ -66,16 +67,28 @@ impl Backend for Unreliable {
             Some(How::Stall) => futures::stream::iter(pieces).chain(futures::stream::pending()).boxed(),
             Some(How::End) | None => futures::stream::iter(pieces).boxed(),
         };
-        let mut etags = self.etags.lock().unwrap();
-        let etag = if etags.len() > 1 {
-            etags.pop_front()
+        let mut versions = self.versions.lock().unwrap();
+        let version = if versions.len() > 1 {
+            versions.pop_front()
         } else {
-            etags.front().copied()
+            versions.front().cloned()
         };
+        let piece_after = self.piece_after;
+        let pieces = pieces.then(move |piece| async move {
+            sleep(piece_after).await;
+            piece
+        });
         Ok(Body {
-            etag: etag.flatten().map(str::to_owned),
-            pieces,
+            version: version.expect("the last one stays"),
+            pieces: pieces.boxed(),
         })
+    }
+}
+
+fn tagged(etag: &str) -> Version {
+    Version {
+        etag: Some(etag.to_owned()),
+        ..Version::default()
     }
 }
 
@@ -83,16 +96,22 @@ fn unreliable(length: usize, piece_bytes: usize, breaks: impl IntoIterator<Item 
     Unreliable {
         bytes: (0..length).map(|index| (index * 31 + index / 251) as u8).collect(),
         piece_bytes,
+        answer_after: Duration::ZERO,
+        piece_after: Duration::ZERO,
         breaks: Mutex::new(breaks.into_iter().collect()),
-        etags: Mutex::new([Some("\"v1\"")].into()),
+        versions: Mutex::new([tagged("\"v1\"")].into()),
         opened: Mutex::default(),
     }
 }
 
 fn reader(backend: &Arc<Unreliable>, etag: Option<&str>, range: Range<u64>) -> Reader {
+    patient_reader(backend, Patience::default(), etag, range)
+}
+
+fn patient_reader(backend: &Arc<Unreliable>, patience: Patience, etag: Option<&str>, range: Range<u64>) -> Reader {
     let uri = "s3://bucket/key".parse().expect("it is an address");
     let backend = Arc::clone(backend) as Arc<dyn Backend>;
-    Reader::new(backend, Patience::default(), uri, etag.map(str::to_owned), range)
+    Reader::new(backend, patience, uri, etag.map(str::to_owned), range)
 }
 
 /// Runs under a clock that jumps over pauses.
@@ -126,7 +145,10 @@ proptest! {
         let expected = backend.bytes.slice(range.start as usize..range.end as usize);
 
         let budget = budget_bytes.map(Budget::new);
-        let pieces: Vec<Bytes> = run(reader(&backend, None, range.clone()).into_stream(None).try_collect()).unwrap();
+        // Connections may stall as often as they may break before the first byte.
+        let patience = Patience { call_max: Patience::STALL_MAX * Patience::ATTEMPTS_MAX * 2, ..Patience::default() };
+        let reader = |etag| patient_reader(&backend, patience.clone(), etag, range.clone());
+        let pieces: Vec<Bytes> = run(reader(None).into_stream(None).try_collect()).unwrap();
         prop_assert!(pieces.concat() == expected);
         prop_assert!(pieces.iter().all(|piece| (1..=PIECE_BYTES_MAX).contains(&piece.len())));
         let good = expected.len().div_ceil(PIECE_BYTES_MIN) * 2 + breaks.len();
@@ -138,7 +160,7 @@ proptest! {
         prop_assert!(opened.is_sorted_by_key(|(rest, _)| rest.start));
 
         *backend.breaks.lock().unwrap() = breaks.into();
-        let whole = run(reader(&backend, Some("v1"), range).into_bytes(budget.clone())).unwrap();
+        let whole = run(reader(Some("v1")).into_bytes(budget.clone())).unwrap();
         prop_assert!(whole == expected);
         if let Some(budget) = budget {
             prop_assert!(budget.free_bytes() < budget.bytes_max());
@@ -207,7 +229,7 @@ fn a_stall_ends_after_its_limit() {
         }],
     ));
     run(async {
-        let start = tokio::time::Instant::now();
+        let start = Instant::now();
         let whole = reader(&backend, None, 0..1000).into_bytes(None).await.unwrap();
         assert!(whole == backend.bytes);
         let waited = start.elapsed();
@@ -228,24 +250,121 @@ fn another_version_behind_a_break_is_told_as_changed() {
             how: How::Error,
         }],
     );
-    *backend.etags.lock().unwrap() = [Some("v1"), Some("v2")].into();
+    *backend.versions.lock().unwrap() = [tagged("v1"), tagged("v2")].into();
     let error = run(reader(&Arc::new(backend), None, 0..1000).into_bytes(None)).unwrap_err();
     assert!(matches!(error, Error::Changed { .. }), "{error:?}");
 }
 
+/// A read of 1,000 bytes whose connection breaks once, and which meets these versions before and behind the break.
+fn across_a_break(versions: [Version; 2]) -> Result<Bytes> {
+    let first = Break {
+        after_bytes: 500,
+        how: How::Error,
+    };
+    let backend = unreliable(1000, 10, [first]);
+    *backend.versions.lock().unwrap() = versions.into();
+    run(reader(&Arc::new(backend), None, 0..1000).into_bytes(None))
+}
+
+fn untagged(size_bytes: Option<u64>, last_modified_seconds: Option<i64>) -> Version {
+    Version {
+        etag: None,
+        size_bytes,
+        last_modified: last_modified_seconds.map(|seconds| jiff::Timestamp::new(seconds, 0).unwrap()),
+    }
+}
+
 #[test]
-fn without_an_entity_tag_a_broken_read_is_not_resumed() {
-    let backend = unreliable(
-        1000,
-        10,
-        [Break {
-            after_bytes: 500,
-            how: How::Error,
-        }],
-    );
-    *backend.etags.lock().unwrap() = [None].into();
-    let error = run(reader(&Arc::new(backend), None, 0..1000).into_bytes(None)).unwrap_err();
-    assert!(matches!(error, Error::Unavailable { attempts: 1, .. }), "{error:?}");
+fn without_an_entity_tag_size_and_time_tell_whether_a_broken_read_goes_on() {
+    let first = untagged(Some(1000), Some(50));
+    let whole = across_a_break([first.clone(), first.clone()]).unwrap();
+    assert_eq!(whole.len(), 1000);
+    for other in [untagged(Some(1001), Some(50)), untagged(Some(1000), Some(51))] {
+        let error = across_a_break([first.clone(), other]).unwrap_err();
+        assert!(matches!(error, Error::Changed { .. }), "{error:?}");
+    }
+}
+
+#[test]
+fn what_nothing_tells_from_another_version_is_not_resumed() {
+    for version in [
+        untagged(None, None),
+        untagged(Some(1000), None),
+        untagged(None, Some(50)),
+    ] {
+        let error = across_a_break([version.clone(), version]).unwrap_err();
+        assert!(matches!(error, Error::Unavailable { attempts: 1, .. }), "{error:?}");
+    }
+}
+
+#[test]
+fn a_first_byte_that_never_comes_is_not_waited_for_longer_than_a_call_may_take() {
+    let stall = Break {
+        after_bytes: 0,
+        how: How::Stall,
+    };
+    let backend = Arc::new(unreliable(1000, 10, vec![stall; 100]));
+    run(async {
+        let start = Instant::now();
+        let error = reader(&backend, None, 0..1000).into_bytes(None).await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable { attempts: 4.., .. }), "{error:?}");
+        let waited = start.elapsed();
+        assert!(
+            waited + Patience::STALL_MAX > Patience::CALL_MAX && waited <= Patience::CALL_MAX,
+            "{waited:?}"
+        );
+    });
+}
+
+#[test]
+fn a_read_may_take_longer_than_a_call_while_bytes_come() {
+    let backend = Unreliable {
+        piece_after: Patience::STALL_MAX / 2,
+        ..unreliable(10_000, 100, [])
+    };
+    run(async {
+        let start = Instant::now();
+        let whole = reader(&Arc::new(backend), None, 0..10_000)
+            .into_bytes(None)
+            .await
+            .unwrap();
+        assert_eq!(whole.len(), 10_000);
+        assert!(start.elapsed() > Patience::CALL_MAX * 10);
+    });
+}
+
+#[test]
+fn a_server_that_takes_long_for_each_answer_is_waited_for() {
+    let breaks = [500, 0, PROGRESS_BYTES_MIN, 0].map(|after_bytes| Break {
+        after_bytes,
+        how: How::End,
+    });
+    let backend = Unreliable {
+        answer_after: Duration::from_secs(50),
+        ..unreliable(100_000, 100, breaks)
+    };
+    let backend = Arc::new(backend);
+    let whole = run(reader(&backend, None, 0..100_000).into_bytes(None)).unwrap();
+    assert!(whole == backend.bytes);
+    assert_eq!(backend.opened.lock().unwrap().len(), 5);
+}
+
+#[test]
+fn a_byte_behind_a_break_that_never_comes_is_not_waited_for_longer_than_a_call_may_take() {
+    let breaks = [500].into_iter().chain([0; 100]).map(|after_bytes| Break {
+        after_bytes,
+        how: How::Stall,
+    });
+    let backend = Arc::new(unreliable(1000, 10, breaks));
+    run(async {
+        let start = Instant::now();
+        let error = reader(&backend, None, 0..1000).into_bytes(None).await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+        let waited = start.elapsed();
+        // The stall in which the bytes ended, its pause, and then the call.
+        let longest = Patience::STALL_MAX + Patience::BACKOFF_MIN + Patience::CALL_MAX;
+        assert!(waited > Patience::CALL_MAX && waited <= longest, "{waited:?}");
+    });
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The SDK's client, set up by our options: who signs, where to, how long to wait, how often to try.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicU32, Ordering},
 };
 
@@ -12,16 +12,17 @@ use aws_config::{
 use aws_sdk_s3::{
     Client,
     config::{
-        Builder, ConfigBag, Credentials, Intercept, ResponseChecksumValidation, RuntimeComponents,
+        Builder, Config, ConfigBag, Credentials, Intercept, ResponseChecksumValidation, RuntimeComponents,
         StalledStreamProtectionConfig,
-        interceptors::BeforeTransmitInterceptorContextRef,
-        retry::{RetryConfig, RetryPartition, TokenBucket},
+        interceptors::{BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef, InterceptorContext},
+        retry::{ClassifyRetry, RetryAction, RetryConfig, RetryPartition, TokenBucket},
         timeout::TimeoutConfig,
     },
     error::BoxError,
 };
 
-use crate::{Options, store::AccessKey};
+use super::obstacle::{self, Obstacle, chain};
+use crate::{ObjectUri, Options, store::AccessKey, trouble::Trouble};
 
 /// Where neither option nor environment says a region.
 const REGION_DEFAULT: &str = "us-east-1";
@@ -30,6 +31,9 @@ const REGION_DEFAULT: &str = "us-east-1";
 /// when a retried call succeeds. Some hundred calls in a row may be retried; then trouble is told at once instead of
 /// being multiplied by the number of attempts.
 const RETRY_TOKENS_MAX: usize = 500;
+
+/// How often a host's name is looked up that nobody knows: a name server may have been asked just before it learnt it.
+const UNKNOWN_HOST_ATTEMPTS_MAX: u32 = 3;
 
 /// A client. Credentials are looked for when the first request is signed, and again before they expire.
 pub(super) async fn connect(options: &Options) -> Client {
@@ -64,6 +68,7 @@ pub(super) async fn connect(options: &Options) -> Client {
             TimeoutConfig::builder()
                 .connect_timeout(patience.connect_max)
                 .operation_attempt_timeout(patience.answer_max)
+                .operation_timeout(patience.call_max)
                 .build(),
         )
         // `read` watches for stalls itself: only it knows whether the consumer or the server is the one that is slow.
@@ -79,13 +84,48 @@ pub(super) async fn connect(options: &Options) -> Client {
     Client::from_conf(builder.build())
 }
 
-/// Counts the attempts of one call, for the message of its failure.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Attempts(Arc<AtomicU32>);
+/// Watches the attempts of one call: counts them for the message of its failure, warns of the first that failed, and
+/// forbids further ones that can't help.
+#[derive(Debug, Clone)]
+pub(super) struct Attempts(Arc<Watched>);
+
+#[derive(Debug)]
+struct Watched {
+    action: &'static str,
+    uri: ObjectUri,
+    /// As in "at AWS' own endpoint".
+    place: String,
+    trouble: Trouble,
+    count: AtomicU32,
+    /// Why the last attempt failed.
+    why: Mutex<String>,
+}
 
 impl Attempts {
+    pub(super) fn new(action: &'static str, uri: &ObjectUri, options: &Options, trouble: &Trouble) -> Self {
+        let place = match &options.endpoint {
+            Some(endpoint) => format!("at {endpoint}"),
+            None => "at AWS' own endpoint".to_owned(),
+        };
+        Self(Arc::new(Watched {
+            action,
+            uri: uri.clone(),
+            place,
+            trouble: trouble.clone(),
+            count: AtomicU32::new(0),
+            why: Mutex::default(),
+        }))
+    }
+
+    /// What makes a call's attempts watched.
+    pub(super) fn watching(&self) -> Builder {
+        Config::builder()
+            .interceptor(self.clone())
+            .retry_classifier(self.clone())
+    }
+
     pub(super) fn count(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+        self.0.count.load(Ordering::Relaxed)
     }
 }
 
@@ -100,7 +140,43 @@ impl Intercept for Attempts {
         _components: &RuntimeComponents,
         _config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        let watched = &*self.0;
+        let attempts_before = watched.count.fetch_add(1, Ordering::Relaxed);
+        if attempts_before > 0 {
+            let why = watched.why.lock().expect("no holder of this lock panics");
+            watched
+                .trouble
+                .tried_again(watched.action, &watched.uri, &watched.place, &*why);
+        }
         Ok(())
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(Err(error)) = context.output_or_error() {
+            *self.0.why.lock().expect("no holder of this lock panics") = chain(error);
+        }
+        Ok(())
+    }
+}
+
+impl ClassifyRetry for Attempts {
+    fn name(&self) -> &'static str {
+        "Attempts"
+    }
+
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let Some(Err(error)) = context.output_or_error() else {
+            return RetryAction::NoActionIndicated;
+        };
+        match obstacle::of(error) {
+            Some(Obstacle::UnknownHost) if self.count() < UNKNOWN_HOST_ATTEMPTS_MAX => RetryAction::NoActionIndicated,
+            Some(_) => RetryAction::RetryForbidden,
+            None => RetryAction::NoActionIndicated,
+        }
     }
 }

@@ -10,7 +10,10 @@ use aws_sdk_s3::{
     error::{ConnectorError, ProvideErrorMetadata, SdkError},
 };
 
-use super::client::Attempts;
+use super::{
+    client::Attempts,
+    obstacle::{self, Obstacle, chain, find},
+};
 use crate::{Error, ObjectUri, Options, file::too_short};
 
 /// What a server answers when it wants nothing to do with who is asking.
@@ -30,7 +33,7 @@ const DENIED_CODES: &[&str] = &[
     "XAdminUserNotFound",
 ];
 
-/// What a server answers when the same question may go well later, beside statuses 429, 500, 502, 503 and 504.
+/// What a server answers when the same question may go well later, beside statuses 408, 429, 500, 502, 503 and 504.
 const BUSY_CODES: &[&str] = &[
     "BandwidthLimitExceeded",
     "InternalError",
@@ -47,6 +50,7 @@ const BUSY_CODES: &[&str] = &[
 const REGION_CODES: &[&str] = &[
     "AuthorizationHeaderMalformed",
     "IllegalLocationConstraintException",
+    "InvalidRegion",
     "PermanentRedirect",
     "TemporaryRedirect",
 ];
@@ -66,6 +70,25 @@ struct Refusal {
     status: u16,
     code: Option<String>,
     message: Option<String>,
+    /// Where the bucket is, in the header `x-amz-bucket-region`.
+    bucket_region: Option<String>,
+    /// Where a redirect leads.
+    location: Option<String>,
+    has_body: bool,
+}
+
+impl Refusal {
+    fn is_redirect(&self) -> bool {
+        matches!(self.status, 301 | 302 | 307 | 308)
+    }
+
+    /// Whether the answer can't be an S3 server's: all of them say a code where they say anything.
+    fn is_foreign(&self) -> bool {
+        // Proxies before an S3 server answer these in their own words.
+        let is_proxys = matches!(self.status, 401 | 403 | 408 | 429 | 500..);
+        let is_elsewhere = self.is_redirect() && self.bucket_region.is_none();
+        self.code.is_none() && !is_proxys && (self.has_body || is_elsewhere)
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -98,6 +121,9 @@ impl Call<'_> {
                 self.denied(&chain(credentials))
             };
         }
+        if let Some(obstacle) = obstacle::of(&error) {
+            return self.obstructed(obstacle, &error);
+        }
         match (&error, error.raw_response()) {
             (SdkError::ServiceError(_), Some(response)) if response.status().is_success() && error.code().is_none() => {
                 self.nonsense(&chain(&error))
@@ -107,17 +133,21 @@ impl Call<'_> {
                     status: response.status().as_u16(),
                     code: error.code().map(str::to_owned),
                     message: error.message().map(str::to_owned),
+                    bucket_region: response.headers().get("x-amz-bucket-region").map(str::to_owned),
+                    location: response.headers().get("location").map(str::to_owned),
+                    has_body: response.body().bytes().is_some_and(|bytes| !bytes.is_empty()),
                 };
-                self.refused(refusal, response.headers().get("x-amz-bucket-region"))
+                self.refused(refusal)
             }
             (SdkError::ConstructionFailure(_), _) => self.failed(error),
-            (SdkError::DispatchFailure(failure), _) if failure.is_user() => self.failed(error),
+            // No request could be made of the endpoint's address, as of one without a scheme.
+            (SdkError::DispatchFailure(failure), _) if failure.is_user() => self.misaddressed(&chain(&error)),
             _ => self.unavailable(error),
         }
     }
 
     /// What a failed read of `range` means.
-    pub(super) fn range_failure<E>(&self, error: Failure<E>, etag: Option<&str>, range: &Range<u64>) -> Error
+    pub(super) fn range_failure<E>(&self, error: Failure<E>, is_bound: bool, range: &Range<u64>) -> Error
     where
         E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
     {
@@ -131,50 +161,104 @@ impl Call<'_> {
             .headers()
             .get("content-range")
             .and_then(|text| text.strip_prefix("bytes */")?.parse().ok());
-        match (etag, size) {
-            (Some(_), _) => self.changed(),
-            (None, Some(size)) => self.failed(too_short(range, size)),
-            (None, None) => self.failure(error),
+        match (is_bound, size) {
+            (true, _) => self.changed(),
+            (false, Some(size)) => self.failed(too_short(range, size)),
+            (false, None) => self.failure(error),
         }
     }
 
-    fn refused(&self, refusal: Refusal, bucket_region: Option<&str>) -> Error {
+    fn refused(&self, refusal: Refusal) -> Error {
         let uri = || self.uri.to_string();
         let code = refusal.code.as_deref().unwrap_or_default();
-        let is_redirect = matches!(refusal.status, 301 | 302 | 307 | 308);
         match refusal.status {
             _ if code == "NoSuchBucket" => self.no_such_bucket(),
             // Before the statuses, which servers differ in.
             _ if DENIED_CODES.contains(&code) => self.denied(&refusal),
+            _ if refusal.is_foreign() => self.foreign(&refusal),
             404 if self.action == "list" && code.is_empty() => self.no_such_bucket(),
             404 if self.action == "list" => self.failed(refusal),
             404 => Error::NotFound { uri: uri() },
             412 => self.changed(),
-            _ if is_redirect || REGION_CODES.contains(&code) => self.failed(self.elsewhere(&refusal, bucket_region)),
+            _ if refusal.is_redirect() || REGION_CODES.contains(&code) => self.elsewhere(&refusal),
             401 | 403 => self.denied(&refusal),
-            429 | 500 | 502 | 503 | 504 => self.unavailable(refusal),
+            408 | 429 | 500 | 502 | 503 | 504 => self.unavailable(refusal),
             _ if BUSY_CODES.contains(&code) => self.unavailable(refusal),
             // A request to the wrong region that has no body to say so in, as HEAD's.
-            400 if bucket_region.is_some() => self.failed(self.elsewhere(&refusal, bucket_region)),
+            400 if refusal.bucket_region.is_some() => self.elsewhere(&refusal),
             _ => self.failed(refusal),
         }
     }
 
     /// Names the right region where the server does.
-    fn elsewhere(&self, refusal: &Refusal, bucket_region: Option<&str>) -> String {
+    fn elsewhere(&self, refusal: &Refusal) -> Error {
         // The code AuthorizationHeaderMalformed says it in its message: "... is wrong; expecting 'eu-west-1'".
         let expected = refusal
             .message
             .as_deref()
             .and_then(|message| message.split_once("expecting '")?.1.split('\'').next());
-        match bucket_region.or(expected) {
-            Some(right) => format!("the bucket is in region {right} and was asked for in {}", self.region()),
-            None => format!("{refusal}; the bucket is not in region {}", self.region()),
+        let asked = self.region();
+        self.misconfigured(match refusal.bucket_region.as_deref().or(expected) {
+            // Some servers redirect to an endpoint and name the region that was asked for.
+            Some(right) if right != asked => {
+                format!("the bucket is in region {right} and was asked for in {asked}; use `--region {right}`")
+            }
+            _ => format!("{refusal}; say with `--region` where the bucket is, it was asked for in {asked}"),
+        })
+    }
+
+    fn foreign(&self, refusal: &Refusal) -> Error {
+        let to = match &refusal.location {
+            Some(location) => format!(" to {location}"),
+            None => String::new(),
+        };
+        self.misaddressed(&format!(
+            "the server answered {}{to}, which is no answer of S3",
+            refusal.status
+        ))
+    }
+
+    /// What an obstacle on the way to the server means.
+    fn obstructed(&self, obstacle: Obstacle, error: &(dyn StdError + 'static)) -> Error {
+        match obstacle {
+            Obstacle::Certificate => self.misconfigured(format!(
+                "the certificate of {} is not trusted; SSL_CERT_FILE may name a file of its authority's certificate: {}",
+                self.endpoint(),
+                chain(error)
+            )),
+            Obstacle::NoUrl => self.misaddressed(&chain(error)),
+            Obstacle::NoTls => self.misaddressed("it does not speak TLS, which `http://` does without"),
+            Obstacle::NoHttp => self.misaddressed("it does not speak HTTP; a port for TLS wants `https://`"),
+            Obstacle::UnknownHost => self.misaddressed(&format!(
+                "its host is not known (its name may hold the region {}): {}",
+                self.region(),
+                chain(error)
+            )),
         }
     }
 
+    /// The endpoint is none of S3.
+    fn misaddressed(&self, what: &str) -> Error {
+        self.misconfigured(format!(
+            "the endpoint {} is not an S3 server's; `--s3-endpoint` must be one's URL: {what}",
+            self.endpoint()
+        ))
+    }
+
+    /// Not the object's fault but of who asks, and so the same for all others.
+    fn misconfigured(&self, reason: String) -> Error {
+        Error::Denied {
+            action: self.action,
+            uri: self.uri.to_string(),
+            reason,
+        }
+    }
+
+    fn endpoint(&self) -> &str {
+        self.options.endpoint.as_deref().unwrap_or("AWS' own")
+    }
+
     fn denied(&self, reason: &dyn fmt::Display) -> Error {
-        let endpoint = self.options.endpoint.as_deref().unwrap_or("AWS' own");
         let who = if self.options.anonymous {
             "asked anonymously, which the bucket must allow; without `--anonymous` credentials are used"
         } else if self.options.access_key.is_some() {
@@ -182,11 +266,11 @@ impl Call<'_> {
         } else {
             "asked with the credentials of the environment; `--anonymous` reads public buckets"
         };
-        Error::Denied {
-            action: self.action,
-            uri: self.uri.to_string(),
-            reason: format!("{reason} (region {}, endpoint {endpoint}, {who})", self.region()),
-        }
+        self.misconfigured(format!(
+            "{reason} (region {}, endpoint {}, {who})",
+            self.region(),
+            self.endpoint()
+        ))
     }
 
     fn unavailable(&self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
@@ -234,24 +318,4 @@ impl Call<'_> {
 fn is_passing(error: &CredentialsError) -> bool {
     matches!(error, CredentialsError::ProviderTimedOut(_))
         || find::<ConnectorError>(error).is_some_and(|cause| cause.is_io() || cause.is_timeout())
-}
-
-/// The first error of a kind among an error and its causes.
-fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
-    causes(error).find_map(|error| error.downcast_ref())
-}
-
-/// An error and its causes in one line, for a field that has no source.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// An error, then its cause, then that one's.
-fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    let mut next = Some(error);
-    std::iter::from_fn(move || {
-        let error = next?;
-        next = error.source();
-        Some(error)
-    })
 }

@@ -3,7 +3,7 @@
 use pf_e2e::{Fault, FaultProxy, S3};
 use pf_storage::{Error, ListPage, ListRequest, ObjectUri, Options, Result, Storage, store::AccessKey};
 
-use crate::worlds::{Bucket, options};
+use crate::worlds::{Bucket, options, said};
 
 fn all(prefix: &ObjectUri) -> ListRequest {
     ListRequest {
@@ -12,14 +12,6 @@ fn all(prefix: &ObjectUri) -> ListRequest {
         by_folder: false,
         continuation: None,
         page_size: 1000,
-    }
-}
-
-/// Everything that an error says: itself and its causes.
-fn said(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", said(cause)),
-        None => error.to_string(),
     }
 }
 
@@ -89,12 +81,13 @@ async fn anonymous_calls_read_public_buckets_and_no_others() {
 }
 
 #[tokio::test]
-async fn a_bucket_in_another_region_fails_with_that_regions_name() {
+async fn a_bucket_in_another_region_is_denied_with_that_regions_name() {
+    let here = [("x-amz-bucket-region", "ap-south-2")];
     let redirect = Fault::error(
         301,
         "PermanentRedirect",
         "The bucket must be addressed otherwise.",
-        &[("x-amz-bucket-region", "ap-south-2")],
+        &here,
     );
     let malformed = Fault::error(
         400,
@@ -102,16 +95,51 @@ async fn a_bucket_in_another_region_fails_with_that_regions_name() {
         "The authorization header is malformed; the region 'eu-test-1' is wrong; expecting 'ap-south-2'",
         &[],
     );
-    for answer in [redirect, malformed] {
-        let (page, requests) = list_answered(answer).await;
+    // As an answer to HEAD, which has no body.
+    let silent = |status: &str| {
+        Fault::Answer(format!(
+            "HTTP/1.1 {status}\r\nx-amz-bucket-region: ap-south-2\r\ncontent-length: 0\r\n\r\n"
+        ))
+    };
+    for answer in [
+        redirect,
+        malformed,
+        silent("301 Moved Permanently"),
+        silent("400 Bad Request"),
+    ] {
+        let reason = "the bucket is in region ap-south-2 and was asked for in eu-test-1; use `--region ap-south-2`";
+        let (page, requests) = list_answered(answer.clone()).await;
         let error = page.unwrap_err();
-        assert!(matches!(error, Error::Failed { .. }), "{error:?}");
-        assert_eq!(
-            said(&error),
-            "cannot list s3://bucket/: the bucket is in region ap-south-2 and was asked for in eu-test-1"
-        );
+        assert!(matches!(error, Error::Denied { .. }), "{error:?}");
+        assert_eq!(said(&error), format!("cannot list s3://bucket/: {reason}"));
         assert_eq!(requests, 1);
+        let error = read_answered(answer, Some("\"v1\"")).await;
+        assert!(matches!(error, Error::Denied { .. }), "{error:?}");
+        assert_eq!(said(&error), format!("cannot read s3://bucket/key: {reason}"));
     }
+}
+
+#[tokio::test]
+async fn a_wrong_region_whose_right_one_nobody_says_is_denied_with_advice() {
+    let bucket = Bucket::new();
+    S3::shared().put(&bucket.name, "object", b"x");
+    let storage = Storage::new(Options {
+        region: Some("eu-wrong-1".to_owned()),
+        ..options(&S3::shared().endpoint())
+    });
+    let list = storage.list(&all(&bucket.uri(""))).await.unwrap_err();
+    let read = storage.read_range(&bucket.uri("object"), None, 0..1).await.unwrap_err();
+    for error in [list, read] {
+        assert!(matches!(error, Error::Denied { .. }), "{error:?}");
+        assert!(
+            said(&error).contains("region") && said(&error).contains("eu-wrong-1"),
+            "{error}"
+        );
+    }
+    let moved = Fault::error(400, "IllegalLocationConstraintException", "not here", &[]);
+    let error = list_answered(moved).await.0.unwrap_err();
+    assert!(matches!(error, Error::Denied { .. }), "{error:?}");
+    assert!(said(&error).contains("--region"), "{error}");
 }
 
 #[tokio::test]

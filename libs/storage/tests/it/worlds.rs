@@ -121,3 +121,11 @@ pub(crate) fn options(endpoint: &str) -> Options {
         ..Options::default()
     }
 }
+
+/// Everything that an error says: itself and its causes.
+pub(crate) fn said(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", said(cause)),
+        None => error.to_string(),
+    }
+}
