@@ -14,6 +14,9 @@ const EXIT_USAGE: u8 = 64;
 
 /// Threads for reading ahead: they wait more than they work, the lanes do the work.
 const READING_THREADS: usize = 2;
+/// Threads that wait for files, beside one for each lane: two are taken by standard input and the lanes' owner. More would
+/// read no faster, and each keeps memory that it once used: files of many columns took gigabytes that way.
+const FILE_THREADS: usize = 6;
 
 fn main() -> ExitCode {
     let args = match Args::try_parse() {
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(READING_THREADS)
+        .max_blocking_threads(plan.threads + FILE_THREADS)
         .enable_all()
         .build();
     let runtime = match runtime {

@@ -227,12 +227,7 @@ fn open(runtime: &Handle, storage: &Storage, prefetch: Prefetch, metrics: &Metri
         etag: item.etag.clone(),
         size_bytes: item.size_bytes,
     };
-    let ranges = ObjectRanges {
-        runtime: runtime.clone(),
-        storage: storage.clone(),
-        object: object.clone(),
-        metrics: metrics.clone(),
-    };
+    let ranges = ObjectRanges::new(runtime.clone(), storage.clone(), object.clone(), metrics.clone());
     if item.format == Format::Parquet {
         return Opened::Ranges(ranges);
     }

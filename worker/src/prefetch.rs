@@ -14,7 +14,7 @@ use futures::StreamExt as _;
 use pf_storage::{ObjectUri, Storage};
 use tokio::{
     runtime::Handle,
-    sync::{Notify, mpsc, oneshot},
+    sync::{Notify, Semaphore, mpsc, oneshot},
 };
 
 use crate::{
@@ -26,6 +26,10 @@ use crate::{
 const TAIL_BYTES_FIRST: u64 = 64 * 1024;
 /// The longest look.
 const TAIL_BYTES_MAX: u64 = 1 << 20;
+
+/// How many ranges of one object are read at the same time: enough to make up for a server's latency where hundreds of
+/// columns are read in small pieces; more would only be more connections.
+const RANGES_AT_ONCE_MAX: usize = 64;
 
 /// An object to read, of one version.
 #[derive(Debug, Clone)]
@@ -162,15 +166,26 @@ impl Pump {
 }
 
 /// Ranges of one object, fetched in the background.
+#[derive(Debug)]
 pub struct ObjectRanges {
-    /// Where fetches run.
-    pub runtime: Handle,
-    /// What fetches.
-    pub storage: Storage,
-    /// What is fetched.
-    pub object: Object,
-    /// Counts the bytes.
-    pub metrics: Metrics,
+    runtime: Handle,
+    storage: Storage,
+    object: Object,
+    metrics: Metrics,
+    at_once: Arc<Semaphore>,
+}
+
+impl ObjectRanges {
+    /// Ranges of `object`, fetched on `runtime`; `metrics` counts their bytes.
+    pub fn new(runtime: Handle, storage: Storage, object: Object, metrics: Metrics) -> Self {
+        Self {
+            runtime,
+            storage,
+            object,
+            metrics,
+            at_once: Arc::new(Semaphore::new(RANGES_AT_ONCE_MAX)),
+        }
+    }
 }
 
 impl RangeSource for ObjectRanges {
@@ -185,11 +200,15 @@ impl RangeSource for ObjectRanges {
             storage,
             object,
             metrics,
+            at_once,
         } = self;
-        let (storage, object, metrics) = (storage.clone(), object.clone(), metrics.clone());
+        let (storage, object, metrics, at_once) = (storage.clone(), object.clone(), metrics.clone(), at_once.clone());
         runtime.spawn(async move {
             let mut sender = sender;
-            let read = storage.read_range(&object.uri, object.etag.as_deref(), range);
+            let read = async {
+                let _turn = at_once.acquire().await.expect("the semaphore is never closed");
+                storage.read_range(&object.uri, object.etag.as_deref(), range).await
+            };
             let read = tokio::select! {
                 read = read => read,
                 // Nobody waits any more.

@@ -260,6 +260,18 @@ impl Held {
     }
 }
 
+impl Held {
+    /// A page is asked for once: what lies before `end` in its stream is not held for another time.
+    fn let_go(&mut self, end: u64) {
+        for stream in &mut self.streams {
+            if stream.start < end && end <= stream.end() {
+                stream.bytes = stream.bytes.slice((end - stream.start) as usize..);
+                stream.start = end;
+            }
+        }
+    }
+}
+
 impl Whole {
     fn new(shared: &Shared, range: Range<u64>, twice: bool) -> Self {
         let bytes = Coming::Later(Some(shared.fetch_all(range.clone())));
@@ -398,7 +410,9 @@ impl ChunkReader for Windows {
         if length == 0 {
             return Ok(Bytes::new());
         }
-        Ok(self.bytes(start, length as u64)?.slice(..length))
+        let bytes = self.bytes(start, length as u64)?.slice(..length);
+        lock(&self.0.held).let_go(start + length as u64);
+        Ok(bytes)
     }
 }
 
