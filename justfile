@@ -43,6 +43,10 @@ test *arguments:
 bench *arguments:
     cargo bench --workspace --benches --locked {{ arguments }}
 
+# Peak memory of the worker on small and large objects, against its budget; smaller: PF_BENCH_LARGE_MB=500 just bench-memory
+bench-memory:
+    cargo bench --locked -p pf-worker --bench pipeline -- memory
+
 # Sample access logs in every format, in data/access-logs; more: just data --records 5000000
 data *arguments:
     cargo run --release --locked -p pf-worker --example generate -- --out data/access-logs --format all --objects 12 --records 500000 {{ arguments }}

@@ -1,0 +1,175 @@
+//! The programs that benchmarks of the whole run, built as they ship, the data they run on, and what a run took.
+//!
+//! Time is taken of the worker alone and as CPU seconds too: on a machine that does other things beside, these are what
+//! can be compared.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// What Linux counts CPU time in, as programs see it (`USER_HZ`, time(7)).
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// The built programs.
+pub(crate) struct Programs {
+    worker: PathBuf,
+    discoverer: PathBuf,
+    generate: PathBuf,
+}
+
+/// A finished run of the worker.
+pub(crate) struct Run {
+    /// The statistics that it told.
+    pub(crate) told: Value,
+    /// CPU time of all its threads.
+    pub(crate) cpu: Duration,
+    /// From its start to its end.
+    pub(crate) wall: Duration,
+}
+
+impl Run {
+    /// A number of the statistics.
+    pub(crate) fn count(&self, name: &str) -> u64 {
+        self.told[name]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no {name} in {}", self.told))
+    }
+}
+
+impl Programs {
+    /// Builds what `cargo bench` does not build with this benchmark.
+    pub(crate) fn build() -> Self {
+        for what in [
+            &["-p", "pf-discoverer"][..],
+            &["-p", "pf-worker", "--example", "generate"],
+        ] {
+            let built = Command::new(env!("CARGO"))
+                .args(["build", "--release", "--locked"])
+                .args(what)
+                .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+                .status()
+                .unwrap();
+            assert!(built.success(), "the programs must build");
+        }
+        let worker = PathBuf::from(env!("CARGO_BIN_EXE_pf-worker"));
+        let folder = worker.parent().unwrap();
+        Self {
+            discoverer: folder.join("pf-discoverer"),
+            generate: folder.join("examples/generate"),
+            worker,
+        }
+    }
+
+    /// Access logs below `folder`.
+    pub(crate) fn generate(&self, folder: &Path, arguments: &[&str]) {
+        let output = Command::new(&self.generate)
+            .arg("--out")
+            .arg(folder)
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// `pf-discoverer | pf-worker --destination stats`.
+    pub(crate) fn pipe(&self, uri: &str, arguments: &[&str]) -> Run {
+        let mut discoverer = self.discoverer(uri, &[]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut worker = Command::new(&self.worker);
+        worker.stdin(discoverer.stdout.take().unwrap());
+        let run = measured(worker.args(arguments), |_| ());
+        assert!(discoverer.wait().unwrap().success());
+        run
+    }
+
+    /// The work items of everything below `uri`, as lines.
+    pub(crate) fn items(&self, uri: &str, environment: &[(&str, String)]) -> Vec<String> {
+        let output = self.discoverer(uri, environment).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// The worker on these items.
+    pub(crate) fn work(&self, items: &[String], environment: &[(&str, String)], arguments: &[&str]) -> Run {
+        let mut worker = Command::new(&self.worker);
+        worker
+            .stdin(Stdio::piped())
+            .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)));
+        measured(&mut worker, |worker| {
+            let mut stdin = worker.stdin.take().unwrap();
+            for item in items {
+                writeln!(stdin, "{item}").unwrap();
+            }
+        })
+    }
+
+    fn discoverer(&self, uri: &str, environment: &[(&str, String)]) -> Command {
+        let mut command = Command::new(&self.discoverer);
+        command
+            .args(["--uri", uri])
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .stderr(Stdio::null());
+        command
+    }
+}
+
+/// Runs the worker with statistics as its destination. No child may end meanwhile but it.
+fn measured(worker: &mut Command, feed: impl FnOnce(&mut std::process::Child)) -> Run {
+    let cpu_before = cpu_of_ended_children();
+    let start = Instant::now();
+    let mut worker = worker
+        .args(["--destination", "stats"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    feed(&mut worker);
+    let output = worker.wait_with_output().unwrap();
+    let wall = start.elapsed();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Run {
+        told: serde_json::from_slice(&output.stdout).unwrap(),
+        cpu: cpu_of_ended_children().saturating_sub(cpu_before),
+        wall,
+    }
+}
+
+/// User and system time of the children that were waited for.
+fn cpu_of_ended_children() -> Duration {
+    cpu("/proc/self/stat", 16)
+}
+
+/// User and system time of the calling thread.
+pub(crate) fn cpu_of_this_thread() -> Duration {
+    cpu("/proc/thread-self/stat", 14)
+}
+
+/// Field `first` of proc(5)'s `stat`, and the one behind it, as time.
+fn cpu(path: &str, first: usize) -> Duration {
+    let stat = fs::read_to_string(path).unwrap();
+    // The second field may have anything in it, and ends with the last bracket.
+    let from_third = &stat[stat.rfind(')').unwrap() + 2..];
+    let ticks = from_third.split(' ').skip(first - 3).take(2);
+    let ticks: u64 = ticks.map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND)
+}
+
+/// The address of a folder, for everything in it.
+pub(crate) fn file_uri(folder: &Path) -> String {
+    format!("file://{}/", folder.display())
+}
+
+/// A number from the environment, for smaller or larger runs.
+pub(crate) fn from_environment(name: &str, otherwise: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")),
+        Err(_) => otherwise,
+    }
+}
