@@ -6,9 +6,9 @@
 use std::cmp::Ordering;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch},
+    array::{Array, ArrayRef, AsArray, BooleanArray, MapArray, RecordBatch, UInt64Array},
     buffer::{BooleanBuffer, NullBuffer},
-    compute::cast,
+    compute::{cast, take},
     datatypes::{
         ArrowPrimitiveType, DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type,
         Decimal256Type, Field, Fields, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
@@ -291,10 +291,37 @@ fn resolve(fields: &Fields, columns: &[ArrayRef], outer: Option<&NullBuffer>, ke
                     let inside = column.as_struct();
                     resolve(inner, inside.columns(), nulls.as_ref(), &keys[taken..], found);
                 }
+                DataType::Map(..) => {
+                    let (inner, columns) = entries(column.as_map(), &keys[taken..]);
+                    resolve(&inner, &columns, nulls.as_ref(), &keys[taken..], found);
+                }
                 _ => {}
             }
         }
     }
+}
+
+/// What a map has under the first of `keys`, and under as many of them as a key with dots may be made of: as if the map
+/// were a struct of these. Keys that aren't text are told by how they are written; of two that are equal, the last counts.
+fn entries(map: &MapArray, keys: &[String]) -> (Fields, Vec<ArrayRef>) {
+    let Ok(written) = cast(map.keys(), &DataType::Utf8) else {
+        return (Fields::empty(), Vec::new());
+    };
+    let written = written.as_string::<i32>();
+    let offsets = map.value_offsets();
+    let found = (1..=keys.len()).filter_map(|taken| {
+        let name = keys[..taken].join(".");
+        let place = |row: usize| {
+            let mut entries = (offsets[row] as usize..offsets[row + 1] as usize).rev();
+            entries.find(|entry| written.is_valid(*entry) && written.value(*entry) == name)
+        };
+        let places: UInt64Array = (0..map.len()).map(|row| place(row).map(|entry| entry as u64)).collect();
+        let values = take(map.values(), &places, None).ok()?;
+        let (_, value) = map.entries_fields();
+        Some((value.clone().with_name(name).with_nullable(true), values))
+    });
+    let (fields, values): (Vec<_>, _) = found.unzip();
+    (fields.into(), values)
 }
 
 impl Found {

@@ -34,7 +34,8 @@ use crate::{
 /// What a [`Reader`] makes of its file.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The fields that are read; `None` or an empty list: all. One that the file doesn't have is absent from its records.
+    /// The fields that are read; `None` or an empty list: all. One that the file doesn't have is absent from its records,
+    /// of which nothing may be left.
     pub columns: Option<Vec<FieldPath>>,
     /// Which rows are let through.
     pub filter: Option<Predicate>,
@@ -104,7 +105,7 @@ impl Reader {
     /// Reads the file's footer. Of its row groups, those are read whose middle byte lies in `range`; without it, all.
     ///
     /// # Errors
-    /// If the footer can't be read, or the file has none of the named columns.
+    /// If the footer can't be read, or a named column lies within a map.
     pub fn open(source: Arc<dyn RangeSource>, range: Option<(u64, u64)>, options: Options) -> Result<Self, Error> {
         let windows = Windows::new(source);
         guard::guarded(&windows, || Self::open_unguarded(windows.clone(), range, options))
@@ -144,11 +145,12 @@ impl Reader {
         let leaves = match columns.as_deref() {
             None | Some([]) => (0..footer.metadata.file_metadata().schema_descr().num_columns()).collect(),
             Some(paths) => {
-                let found = selection::leaves(&footer.fields, paths);
-                if found.is_empty() {
-                    return Err(Error::Unsupported(none_of(paths, &footer.fields)));
+                if let Some((path, map)) = selection::within_map(&footer.fields, paths) {
+                    return Err(Error::Unsupported(format!(
+                        "the column `{path}` lies within the map `{map}`, which is kept whole or not at all: name `{map}`"
+                    )));
                 }
-                found
+                selection::leaves(&footer.fields, paths)
             }
         };
         let mut waiting = footer.row_groups(range);
@@ -201,14 +203,4 @@ impl Reader {
             }
         }
     }
-}
-
-fn none_of(paths: &[FieldPath], fields: &arrow::datatypes::Fields) -> String {
-    let paths: Vec<_> = paths.iter().map(|path| format!("`{path}`")).collect();
-    let fields: Vec<_> = fields.iter().map(|field| format!("`{}`", field.name())).collect();
-    format!(
-        "it has none of the columns {}; it has {}",
-        paths.join(", "),
-        fields.join(", ")
-    )
 }

@@ -1,11 +1,11 @@
 //! Which leaf columns of a file the named fields are.
 //!
-//! As for NDJSON, a path `a.b` means the key `b` in the struct `a`, and also a key with the dot in it.
+//! As for NDJSON, a path `a.b` means the key `b` in the struct or map `a`, and also a key with the dot in it.
 
 use std::{collections::HashSet, ops::Range, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch, StructArray},
+    array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StructArray},
     datatypes::{DataType, Field, Fields, Schema},
     error::ArrowError,
 };
@@ -22,6 +22,26 @@ pub(super) fn leaves<'a>(fields: &Fields, paths: impl IntoIterator<Item = &'a Fi
     found.sort_unstable();
     found.dedup();
     found
+}
+
+/// The first of the paths that leads into a map, and that map's path. A filter can follow it; but a column chunk has all
+/// entries of a map, so that one of them can't be chosen as a column.
+pub(super) fn within_map<'a>(fields: &Fields, paths: &'a [FieldPath]) -> Option<(&'a FieldPath, FieldPath)> {
+    fn inside(fields: &Fields, keys: &[String]) -> Option<usize> {
+        (1..keys.len()).find_map(|taken| {
+            let name = keys[..taken].join(".");
+            let mut named = fields.iter().filter(|field| *field.name() == name);
+            named.find_map(|field| match field.data_type() {
+                DataType::Map(..) => Some(taken),
+                DataType::Struct(inner) => Some(taken + inside(inner, &keys[taken..])?),
+                _ => None,
+            })
+        })
+    }
+    paths.iter().find_map(|path| {
+        let length = inside(fields, &path.0)?;
+        Some((path, FieldPath(path.0[..length].to_vec())))
+    })
 }
 
 /// The leaf that a path is, if it is just one, of a plain type.
@@ -44,6 +64,8 @@ fn find<'a>(fields: &'a Fields, first: usize, keys: &[String], found: &mut Vec<(
             match field.data_type() {
                 _ if taken == keys.len() => found.push((field, leaves)),
                 DataType::Struct(inner) => find(inner, leaves.start, &keys[taken..], found),
+                // Its keys are among its values.
+                DataType::Map(..) => found.push((field, leaves)),
                 _ => {}
             }
         }
@@ -110,7 +132,8 @@ pub(super) fn narrowed(records: &RecordBatch, wanted: &Fields) -> Result<RecordB
     }
     let schema = records.schema();
     let (fields, columns) = inside(schema.fields(), records.columns(), wanted);
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+    let rows = RecordBatchOptions::new().with_row_count(Some(records.num_rows()));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &rows)
 }
 
 /// A name that two fields of one struct have: such records can't be told apart as JSON.

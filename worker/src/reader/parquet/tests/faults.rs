@@ -1,7 +1,7 @@
 //! Files of odd writers, and files that aren't whole.
 
 use arrow::{
-    array::{Float64Array, Int64Builder, ListBuilder, MapBuilder, StringBuilder, TimestampMicrosecondArray},
+    array::{Float64Array, ListBuilder, TimestampMicrosecondArray},
     datatypes::TimestampMicrosecondType,
 };
 use parquet::{
