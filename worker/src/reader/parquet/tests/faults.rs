@@ -6,7 +6,7 @@ use arrow::{
 };
 use parquet::{
     arrow::{ARROW_SCHEMA_META_KEY, arrow_writer::ArrowWriterOptions, encode_arrow_schema},
-    data_type::{ByteArray, ByteArrayType, DataType as PhysicalType, Int96, Int96Type},
+    data_type::{ByteArray, ByteArrayType, DataType as PhysicalType, Int64Type as PhysicalInt64, Int96, Int96Type},
     file::{
         metadata::{KeyValue, ParquetMetaDataReader, ParquetMetaDataWriter},
         writer::SerializedFileWriter,
@@ -130,6 +130,99 @@ fn an_embedded_schema_that_contradicts_the_file_is_left_aside() {
         writer.close().unwrap();
         assert_eq!(read_one(bytes.into()).columns(), records.columns());
     }
+}
+
+/// The checksum of zip and PNG, which is Parquet's of a page.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| (sum >> 1) ^ (0xedb8_8320 * (sum & 1)))
+    })
+}
+
+/// A file of one page of whole numbers, and where its values lie; its page has a checksum, which the `parquet` crate only
+/// reads: the field is put into the page's header, and the footer told of its length.
+fn with_checksum(values: &[i64]) -> (Vec<u8>, Range<usize>) {
+    let schema = parse_message_type("message m { required int64 n; }").unwrap();
+    let properties = WriterProperties::builder()
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .build();
+    let mut plain = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut plain, Arc::new(schema), Arc::new(properties)).unwrap();
+    let mut row_group = writer.next_row_group().unwrap();
+    let mut column = row_group.next_column().unwrap().unwrap();
+    column.typed::<PhysicalInt64>().write_batch(values, None, None).unwrap();
+    column.close().unwrap();
+    row_group.close().unwrap();
+    let metadata = writer.close().unwrap();
+    let chunk = metadata.row_group(0).column(0).clone();
+    let (start, length) = chunk.byte_range();
+    let end = (start + length) as usize;
+    let page = &plain[end - values.len() * 8..end];
+
+    // Thrift's compact protocol: each field's number is a difference to the one before; the checksum's is 4, between 3 and 5.
+    let header = &plain[start as usize..end - page.len()];
+    let mut rest = header;
+    for _ in 0..3 {
+        assert_eq!(rest[0], 0x15, "the type and both sizes come first");
+        let number = rest[1..].iter().position(|byte| byte & 0x80 == 0).unwrap();
+        rest = &rest[number + 2..];
+    }
+    assert_eq!(rest[0], 0x2c, "then the page's own header, field 5");
+    let sum = crc32(page) as i32;
+    let mut number = ((sum << 1) ^ (sum >> 31)) as u32;
+    let mut field = vec![0x15];
+    while number >= 0x80 {
+        field.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    field.push(number as u8);
+    let mut bytes = plain[..end - page.len() - rest.len()].to_vec();
+    bytes.extend_from_slice(&field);
+    bytes.push(0x1c);
+    bytes.extend_from_slice(&rest[1..]);
+    let place = bytes.len()..bytes.len() + page.len();
+    bytes.extend_from_slice(page);
+
+    let more = field.len() as i64;
+    let chunk = chunk
+        .clone()
+        .into_builder()
+        .set_total_compressed_size(chunk.compressed_size() + more)
+        .set_total_uncompressed_size(chunk.uncompressed_size() + more)
+        .set_offset_index_offset(None)
+        .set_column_index_offset(None)
+        .build()
+        .unwrap();
+    let row_group = metadata.row_group(0).clone().into_builder();
+    let row_group = row_group.set_column_metadata(vec![chunk]).build().unwrap();
+    let metadata = metadata.into_builder().set_row_groups(vec![row_group]).build();
+    ParquetMetaDataWriter::new(&mut bytes, &metadata).finish().unwrap();
+    (bytes, place)
+}
+
+#[test]
+fn a_page_that_does_not_have_its_checksum_gives_no_rows() {
+    let values: Vec<_> = (0..1000).collect();
+    let (bytes, place) = with_checksum(&values);
+    let records = read_one_of(&bytes).unwrap();
+    assert_eq!(records["n"].as_primitive::<Int64Type>().values(), values.as_slice());
+    for at in [place.start, place.start + 4001, place.end - 1] {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 0x10;
+        let error = read_one_of(&flipped).unwrap_err();
+        assert!(matches!(error, Error::Corrupt(_)), "{error}");
+        assert!(error.to_string().contains("checksum"), "{error}");
+    }
+}
+
+fn read_one_of(bytes: &[u8]) -> Result<RecordBatch, Error> {
+    let options = Options {
+        batch_records_max: 10_000,
+        ..options()
+    };
+    let mut reader = Reader::open(Arc::new(Bytes::copy_from_slice(bytes)), None, options)?;
+    Ok(reader.next_batch()?.expect("the file has rows").records)
 }
 
 #[test]
