@@ -1,5 +1,7 @@
 //! What a batch holds is bounded, whatever a file's rows hold. Counted in bytes of arrays, not in time or residence.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use arrow::array::{DictionaryArray, Int32Array};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 
@@ -28,6 +30,77 @@ fn read_all(bytes: Bytes, options: Options) -> (usize, usize) {
         most = most.max(batch.records.get_array_memory_size());
     }
     (rows, most)
+}
+
+/// Bytes whose pieces are counted for as long as they are held.
+struct Held {
+    bytes: Bytes,
+    now: Arc<AtomicUsize>,
+    most: AtomicUsize,
+}
+
+struct Piece {
+    bytes: Bytes,
+    held: Arc<AtomicUsize>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.held.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+    }
+}
+
+impl RangeSource for Held {
+    fn size_bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn fetch(&self, range: Range<u64>) -> Fetch {
+        let bytes = self.bytes.slice(range.start as usize..range.end as usize);
+        let now = self.now.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len();
+        self.most.fetch_max(now, Ordering::Relaxed);
+        let held = self.now.clone();
+        let piece = Piece { bytes, held };
+        Fetch::new(move || Ok(Bytes::from_owner(piece)))
+    }
+}
+
+#[test]
+fn a_row_group_of_many_columns_is_held_in_small_windows() {
+    const COLUMNS: usize = 64;
+    const ROWS: i64 = 100_000;
+    let column = |factor: usize| -> ArrayRef {
+        let values = (0..ROWS).map(|row| row.wrapping_mul(factor as i64 + 0x9e37_79b9_7f4a_7c15_u64 as i64));
+        Arc::new(values.collect::<Int64Array>())
+    };
+    let columns = (0..COLUMNS).map(|index| (format!("c{index}"), column(index)));
+    let properties = WriterProperties::builder()
+        .set_dictionary_enabled(false)
+        .set_data_page_size_limit(16 << 10)
+        .set_write_batch_size(1024)
+        .build();
+    let bytes = untyped_file(&RecordBatch::try_from_iter(columns).unwrap(), properties);
+    assert!(bytes.len() > 48 << 20);
+    let source = Arc::new(Held {
+        bytes,
+        now: Arc::default(),
+        most: AtomicUsize::new(0),
+    });
+    let mut reader = Reader::open(source.clone(), None, options()).unwrap();
+    let mut rows = 0;
+    while let Some(batch) = reader.next_batch().unwrap() {
+        rows += batch.records.num_rows();
+    }
+    assert_eq!(rows as i64, ROWS);
+    // Of each column one window is read, one is ahead, and the last page may still lie in the one before.
+    let most = source.most.load(Ordering::Relaxed);
+    assert!(most < 25 << 20, "{most} bytes of the file were held at once");
 }
 
 #[test]
