@@ -1,13 +1,17 @@
-//! An HTTP proxy before a real server that breaks what it is told to: cuts, stalls, resets, answers of its own.
+//! An HTTP proxy before a real server that breaks what it is told to: cuts, stalls, resets, answers of its own, answers
+//! that come late or never, single entries of calls on several.
 //!
-//! One fault is spent on each request, in order. It knows just enough of HTTP/1.1 to count the bytes of a body:
-//! requests without bodies, answers with a content length.
+//! One fault is spent on each request, in order, or chosen by what the request is. It knows just enough of HTTP/1.1 to
+//! count the bytes of a body: requests and answers with a content length.
+
+mod entries;
 
 use std::{
     collections::VecDeque,
-    io,
+    fmt, io,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use tokio::{
@@ -42,6 +46,42 @@ pub enum Fault {
     Stall,
     /// This text is the answer, from its status line on; the server hears nothing of the request.
     Answer(String),
+    /// The server does what it is asked, and the connection is reset instead of its answer.
+    LoseAnswer,
+    /// The server does what it is asked, and its answer comes so much later.
+    Late(Duration),
+    /// Of a call of SQS on several messages, these entries fail, and the others are passed on.
+    FailEntries(FailedEntries),
+}
+
+/// Which entries of a call fail, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedEntries {
+    /// Their places in the call; places that it does not have are passed over.
+    pub places: Vec<usize>,
+    /// The code that the answer gives for each of them.
+    pub code: String,
+    /// Whether the answer blames the caller.
+    pub sender_fault: bool,
+    /// Whether the server does them all the same.
+    pub applied: bool,
+}
+
+/// What a fault is chosen by.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Request line and headers, in lower case.
+    pub head: &'a str,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+impl Request<'_> {
+    /// The action of SQS' JSON protocol, in lower case, as `sendmessagebatch`.
+    pub fn sqs_action(&self) -> Option<&str> {
+        let target = self.head.lines().find_map(|line| line.strip_prefix("x-amz-target:"));
+        Some(target?.trim().trim_start_matches("amazonsqs."))
+    }
 }
 
 impl Fault {
@@ -62,6 +102,16 @@ impl Fault {
         ))
     }
 
+    /// An SQS error of the proxy's own.
+    pub fn sqs_error(status: u16, code: &str, message: &str) -> Self {
+        let body = format!(r#"{{"__type":"com.amazonaws.sqs#Fault","message":"{message}"}}"#);
+        Self::Answer(format!(
+            "HTTP/1.1 {status} Fault\r\ncontent-type: application/x-amz-json-1.0\r\n\
+             x-amzn-query-error: {code};Sender\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+    }
+
     /// What S3 answers when it is asked too much.
     pub fn slow_down() -> Self {
         Self::error(503, "SlowDown", "Please reduce your request rate.", &[])
@@ -76,12 +126,21 @@ pub struct FaultProxy {
     runtime: Option<Runtime>,
 }
 
-#[derive(Debug)]
+type Choose = dyn Fn(&Request<'_>) -> Fault + Send + Sync;
+
 struct State {
     upstream: String,
     faults: Mutex<VecDeque<Fault>>,
-    afterwards: Mutex<Fault>,
+    afterwards: Mutex<Arc<Choose>>,
     requests: Mutex<Vec<String>>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("upstream", &self.upstream)
+            .finish_non_exhaustive()
+    }
 }
 
 impl FaultProxy {
@@ -91,7 +150,7 @@ impl FaultProxy {
         let state = Arc::new(State {
             upstream,
             faults: Mutex::default(),
-            afterwards: Mutex::new(Fault::Pass),
+            afterwards: Mutex::new(Arc::new(|_: &Request<'_>| Fault::Pass)),
             requests: Mutex::default(),
         });
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
@@ -123,7 +182,12 @@ impl FaultProxy {
 
     /// Spends this fault on every request after those.
     pub fn afterwards(&self, fault: Fault) -> &Self {
-        *lock(&self.state.afterwards) = fault;
+        self.choose(move |_| fault.clone())
+    }
+
+    /// Chooses the fault of every request after those.
+    pub fn choose(&self, choose: impl Fn(&Request<'_>) -> Fault + Send + Sync + 'static) -> &Self {
+        *lock(&self.state.afterwards) = Arc::new(choose);
         self
     }
 
@@ -159,22 +223,36 @@ async fn accept(listener: std::net::TcpListener, state: Arc<State>) {
 
 async fn serve(mut client: BufReader<TcpStream>, state: &State) -> io::Result<()> {
     client.get_ref().set_nodelay(true)?;
-    while let Some(request) = read_head(&mut client).await? {
-        lock(&state.requests).push(request.to_ascii_lowercase());
-        let queued = lock(&state.faults).pop_front();
-        let fault = queued.unwrap_or_else(|| lock(&state.afterwards).clone());
-        let (body_bytes_max, reset) = match fault {
+    while let Some(head) = read_head(&mut client).await? {
+        let body = read_body(&mut client, &head).await?;
+        let fault = fault_for(state, &head, &body);
+        let (body_bytes_max, reset) = match &fault {
             Fault::Pass => (u64::MAX, false),
-            Fault::CutBody { after_bytes } | Fault::StallBody { after_bytes } => (after_bytes, false),
-            Fault::ResetBody { after_bytes } => (after_bytes, true),
+            Fault::CutBody { after_bytes } | Fault::StallBody { after_bytes } => (*after_bytes, false),
+            Fault::ResetBody { after_bytes } => (*after_bytes, true),
             Fault::Reset => return reset_connection(&client),
             Fault::Stall => return hold_open(client).await,
             Fault::Answer(answer) => {
                 client.get_mut().write_all(answer.as_bytes()).await?;
                 continue;
             }
+            Fault::LoseAnswer => {
+                fetch(&state.upstream, &head, &body).await?;
+                return reset_connection(&client);
+            }
+            Fault::Late(delay) => {
+                let answer = fetch(&state.upstream, &head, &body).await?;
+                tokio::time::sleep(*delay).await;
+                client.get_mut().write_all(&answer.whole()).await?;
+                continue;
+            }
+            Fault::FailEntries(failed) => {
+                let answer = entries::fail(&state.upstream, &head, &body, failed).await?;
+                client.get_mut().write_all(&answer.whole()).await?;
+                continue;
+            }
         };
-        let whole = relay(&mut client, &state.upstream, &request, body_bytes_max).await?;
+        let whole = relay(&mut client, &state.upstream, &head, &body, body_bytes_max).await?;
         match (whole, reset, fault) {
             (true, ..) => {}
             (false, true, _) => return reset_connection(&client),
@@ -185,15 +263,27 @@ async fn serve(mut client: BufReader<TcpStream>, state: &State) -> io::Result<()
     Ok(())
 }
 
+fn fault_for(state: &State, head: &str, body: &[u8]) -> Fault {
+    let head = head.to_ascii_lowercase();
+    let queued = lock(&state.faults).pop_front();
+    let fault = queued.unwrap_or_else(|| {
+        // Not called under the lock: who chooses may look at the proxy.
+        let choose = Arc::clone(&lock(&state.afterwards));
+        choose(&Request { head: &head, body })
+    });
+    lock(&state.requests).push(head);
+    fault
+}
+
 /// Passes a request on and at most so many bytes of its answer's body back; says whether that was all of it.
 async fn relay(
     client: &mut BufReader<TcpStream>,
     upstream: &str,
     request: &str,
+    body: &[u8],
     body_bytes_max: u64,
 ) -> io::Result<bool> {
-    let mut server = BufReader::new(TcpStream::connect(upstream).await?);
-    server.get_mut().write_all(request.as_bytes()).await?;
+    let mut server = ask(upstream, request, body).await?;
     let head = read_head(&mut server).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
     let has_body = !request.starts_with("HEAD ");
     let length = if has_body { content_length(&head)? } else { 0 };
@@ -202,6 +292,44 @@ async fn relay(
     tokio::io::copy_buf(&mut (&mut server).take(sent), client.get_mut()).await?;
     client.get_mut().flush().await?;
     Ok(sent == length)
+}
+
+/// A server's answer, as a whole.
+struct Answer {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn whole(&self) -> Vec<u8> {
+        [self.head.as_bytes(), &self.body].concat()
+    }
+}
+
+/// Passes a request on and waits for its whole answer.
+async fn fetch(upstream: &str, request: &str, body: &[u8]) -> io::Result<Answer> {
+    let mut server = ask(upstream, request, body).await?;
+    let head = read_head(&mut server).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let has_body = !request.starts_with("HEAD ");
+    let length = if has_body { content_length(&head)? } else { 0 };
+    let mut body = Vec::new();
+    (&mut server).take(length).read_to_end(&mut body).await?;
+    Ok(Answer { head, body })
+}
+
+async fn ask(upstream: &str, request: &str, body: &[u8]) -> io::Result<BufReader<TcpStream>> {
+    let mut server = BufReader::new(TcpStream::connect(upstream).await?);
+    server.get_mut().set_nodelay(true)?;
+    server.get_mut().write_all(&[request.as_bytes(), body].concat()).await?;
+    Ok(server)
+}
+
+/// The body of a request, which may have none.
+async fn read_body(client: &mut BufReader<TcpStream>, head: &str) -> io::Result<Vec<u8>> {
+    let length = content_length(head).unwrap_or(0);
+    let mut body = Vec::new();
+    client.take(length).read_to_end(&mut body).await?;
+    Ok(body)
 }
 
 /// Up to and with the empty line, or none at the end of the connection.
@@ -224,7 +352,7 @@ fn content_length(head: &str) -> io::Result<u64> {
     let value = head.lines().find_map(|line| line.strip_prefix("content-length:"));
     value
         .and_then(|value| value.trim().parse().ok())
-        .ok_or_else(|| io::Error::other("the server's answer has no content length"))
+        .ok_or_else(|| io::Error::other("there is no content length"))
 }
 
 fn reset_connection(client: &BufReader<TcpStream>) -> io::Result<()> {

@@ -5,11 +5,27 @@
 
 pub mod fault_proxy;
 pub mod s3;
+pub mod sqs;
 
-pub use fault_proxy::{Fault, FaultProxy};
+pub use fault_proxy::{FailedEntries, Fault, FaultProxy};
 pub use s3::S3;
+pub use sqs::Sqs;
 
 use std::path::{Path, PathBuf};
+
+/// Runs a server (its folder, then its command line), and ends it and removes its folder when the test process is gone,
+/// however that ended: the pipe on stdin closes with it. Signals that a terminal sends to everybody must not end this
+/// guard before its work is done.
+const GUARD: &str = r#"
+trap '' INT TERM HUP
+root=$1; shift
+"$@" >"$root/log" 2>&1 &
+server=$!
+cat >/dev/null
+kill -9 $server
+wait $server 2>/dev/null
+rm -rf "$root"
+"#;
 
 /// The path of an installed tool: in `PF_TOOLS_DIR`, the workspace's `.tools/bin`, or `~/.cache/paraflow/bin`.
 ///

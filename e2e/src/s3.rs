@@ -30,19 +30,6 @@ const STARTS_MAX: u32 = 3;
 /// Puts sent at the same time by [`S3::put_all`].
 const PUTS_MAX: usize = 4;
 
-/// Runs the server, and ends it and removes its folder when the test process is gone, however that ended: the pipe on
-/// stdin closes with it. Signals that a terminal sends to everybody must not end this guard before its work is done.
-const GUARD: &str = r#"
-trap '' INT TERM HUP
-root=$1; shift
-"$@" >"$root/log" 2>&1 &
-server=$!
-cat >/dev/null
-kill -9 $server
-wait $server 2>/dev/null
-rm -rf "$root"
-"#;
-
 /// A running server.
 #[derive(Debug)]
 pub struct S3 {
@@ -170,7 +157,7 @@ impl S3 {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let secret = random_secret()?;
         let mut guard = Command::new("sh")
-            .args(["-c", GUARD, "guard"])
+            .args(["-c", crate::GUARD, "guard"])
             .arg(root.path())
             .arg(program)
             .args([

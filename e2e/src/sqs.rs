@@ -1,0 +1,281 @@
+//! A real SQS server: ElasticMQ with its queues in memory, one for each test process.
+//!
+//! It keeps visibility, receipts, redrive and per-entry failures as SQS documents them, so that nothing of our SQS side is
+//! tested against an imitation of our own. It does not check signatures.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{ChildStdin, Command, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Value, json};
+
+/// How long the server may take to answer; it takes two seconds on an idle machine.
+const START_MAX: Duration = Duration::from_secs(90);
+
+/// How often another port is tried: between choosing a free port and listening on it, somebody else may take it.
+const STARTS_MAX: u32 = 3;
+
+/// How long [`Sqs::all_bodies`] looks for more messages.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A running server.
+#[derive(Debug)]
+pub struct Sqs {
+    address: SocketAddr,
+    account: String,
+    queues: AtomicU32,
+    /// Closed by the end of this process, which ends the server.
+    _guard: ChildStdin,
+}
+
+/// A queue and the one that its redrive policy names.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    /// The queue's URL.
+    pub url: String,
+    /// The URL of its dead-letter queue.
+    pub dead_letter_url: String,
+}
+
+/// How much is in a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depth {
+    /// Messages that can be received.
+    pub visible: u64,
+    /// Messages that were received and are not settled.
+    pub in_flight: u64,
+    /// Messages that can be received later.
+    pub delayed: u64,
+}
+
+impl Sqs {
+    /// The region that the server says to be in.
+    pub const REGION: &str = "eu-test-1";
+    /// The id of a key; the server takes any.
+    pub const ACCESS_KEY_ID: &str = "paraflow-test";
+    /// Its secret.
+    pub const SECRET_ACCESS_KEY: &str = "paraflow-test-secret";
+
+    /// The server of this test process, started by its first use.
+    ///
+    /// # Panics
+    /// When ElasticMQ is not installed or does not start.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Sqs> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start().expect("the SQS server must start"))
+    }
+
+    /// Its address, as `http://127.0.0.1:port`.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What a process under test needs in its environment to sign its requests.
+    pub fn environment(&self) -> [(&'static str, &'static str); 4] {
+        [
+            ("AWS_ACCESS_KEY_ID", Self::ACCESS_KEY_ID),
+            ("AWS_SECRET_ACCESS_KEY", Self::SECRET_ACCESS_KEY),
+            ("AWS_REGION", Self::REGION),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ]
+    }
+
+    /// Makes a queue whose leases hold for `visibility_seconds`, with a dead-letter queue behind it that takes what was
+    /// received `receives_max` times. Both names begin with `name` and are new each time.
+    pub fn make_queue(&self, name: &str, visibility_seconds: u32, receives_max: u32) -> Queue {
+        let name = format!("{name}-{}", self.queues.fetch_add(1, Ordering::Relaxed));
+        let dead_name = format!("{name}-dead");
+        let dead_letter_url = self.make_plain_queue(&dead_name, &json!({}));
+        let policy = json!({
+            "deadLetterTargetArn": format!("arn:aws:sqs:{}:{}:{dead_name}", Self::REGION, self.account),
+            "maxReceiveCount": receives_max.to_string(),
+        });
+        let attributes = json!({
+            "VisibilityTimeout": visibility_seconds.to_string(),
+            "RedrivePolicy": policy.to_string(),
+        });
+        Queue {
+            url: self.make_plain_queue(&name, &attributes),
+            dead_letter_url,
+        }
+    }
+
+    /// Makes a queue of this very name, with nothing but these attributes, and returns its URL.
+    pub fn make_plain_queue(&self, name: &str, attributes: &Value) -> String {
+        let made = self.must("CreateQueue", &json!({"QueueName": name, "Attributes": attributes}));
+        made["QueueUrl"].as_str().expect("a queue has a URL").to_owned()
+    }
+
+    /// Removes a queue.
+    pub fn delete_queue(&self, url: &str) {
+        self.must("DeleteQueue", &json!({"QueueUrl": url}));
+    }
+
+    /// Puts a message into a queue.
+    pub fn send(&self, url: &str, body: &str) {
+        self.must("SendMessage", &json!({"QueueUrl": url, "MessageBody": body}));
+    }
+
+    /// Takes up to ten messages, as the server describes them, attributes and all; they stay out of sight for as long as
+    /// the queue says.
+    pub fn receive(&self, url: &str, wait: Duration) -> Vec<Value> {
+        let request = json!({
+            "QueueUrl": url,
+            "MaxNumberOfMessages": 10,
+            "WaitTimeSeconds": wait.as_secs(),
+            "AttributeNames": ["All"],
+            "MessageAttributeNames": ["All"],
+        });
+        let mut answer = self.must("ReceiveMessage", &request);
+        match answer["Messages"].take() {
+            Value::Array(messages) => messages,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Takes all messages out of a queue, until none has come for a while, and returns their bodies.
+    pub fn all_bodies(&self, url: &str) -> Vec<String> {
+        let mut bodies = Vec::new();
+        loop {
+            let messages = self.receive(url, LOOK);
+            if messages.is_empty() {
+                return bodies;
+            }
+            for message in messages {
+                bodies.push(message["Body"].as_str().expect("a message has a body").to_owned());
+                let request = json!({"QueueUrl": url, "ReceiptHandle": message["ReceiptHandle"]});
+                self.must("DeleteMessage", &request);
+            }
+        }
+    }
+
+    /// How much is in a queue.
+    pub fn depth(&self, url: &str) -> Depth {
+        let answer = self.must(
+            "GetQueueAttributes",
+            &json!({"QueueUrl": url, "AttributeNames": ["All"]}),
+        );
+        let count = |name: &str| {
+            let text = answer["Attributes"][name].as_str();
+            text.and_then(|text| text.parse().ok())
+                .expect("a queue counts its messages")
+        };
+        Depth {
+            visible: count("ApproximateNumberOfMessages"),
+            in_flight: count("ApproximateNumberOfMessagesNotVisible"),
+            delayed: count("ApproximateNumberOfMessagesDelayed"),
+        }
+    }
+
+    fn must(&self, action: &str, request: &Value) -> Value {
+        call(self.address, action, request)
+            .unwrap_or_else(|error| panic!("cannot {action} on the SQS server: {error:#}"))
+    }
+
+    fn start() -> Result<Self> {
+        let program = crate::tool("elasticmq");
+        let mut failure = String::new();
+        for _ in 0..STARTS_MAX {
+            match Self::start_once(&program) {
+                Ok(server) => return Ok(server),
+                Err(error) => failure = format!("{error:#}"),
+            }
+        }
+        bail!("no start in {STARTS_MAX}: {failure}")
+    }
+
+    fn start_once(program: &Path) -> Result<Self> {
+        let root = tempfile::Builder::new().prefix("paraflow-sqs-").tempdir()?;
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        // Tells our server from another process's on the same port.
+        let account = format!("{:06}{:06}", std::process::id() % 1_000_000, address.port());
+        std::fs::write(root.path().join("server.conf"), configuration(address, &account))?;
+        let mut guard = Command::new("sh")
+            .args(["-c", crate::GUARD, "guard"])
+            .arg(root.path())
+            .arg(program)
+            .env(
+                "JAVA_TOOL_OPTIONS",
+                format!(
+                    "-Xmx256m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dconfig.file={}",
+                    root.path().join("server.conf").display()
+                ),
+            )
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot run sh")?;
+        // From here on the guard removes the folder.
+        let root = root.keep();
+        let server = Self {
+            address,
+            account,
+            queues: AtomicU32::new(0),
+            _guard: guard.stdin.take().context("stdin is a pipe")?,
+        };
+        let deadline = Instant::now() + START_MAX;
+        loop {
+            match call(address, "CreateQueue", &json!({"QueueName": "hello"})) {
+                Ok(made) => {
+                    let url = made["QueueUrl"].as_str().unwrap_or_default();
+                    ensure!(
+                        url.contains(&server.account),
+                        "another server answers at {address}: {url}"
+                    );
+                    return Ok(server);
+                }
+                Err(error) if Instant::now() > deadline => {
+                    let log = std::fs::read_to_string(root.join("log")).unwrap_or_default();
+                    return Err(error.context(format!("ElasticMQ does not answer at {address}; it says: {log}")));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+}
+
+fn configuration(address: SocketAddr, account: &str) -> String {
+    let (host, port) = (address.ip(), address.port());
+    format!(
+        r#"include classpath("application.conf")
+node-address {{ protocol = http, host = "{host}", port = {port}, context-path = "" }}
+rest-sqs {{ enabled = true, bind-hostname = "{host}", bind-port = {port}, sqs-limits = strict }}
+rest-stats {{ enabled = false }}
+aws {{ region = "{}", accountId = "{account}" }}
+"#,
+        Sqs::REGION
+    )
+}
+
+/// One call of SQS' JSON protocol, on a connection of its own.
+fn call(address: SocketAddr, action: &str, request: &Value) -> Result<Value> {
+    let body = request.to_string();
+    let mut connection = TcpStream::connect(address)?;
+    write!(
+        connection,
+        "POST / HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/x-amz-json-1.0\r\n\
+         x-amz-target: AmazonSQS.{action}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer)?;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .context("the answer has no end of its head")?;
+    let status = head.split(' ').nth(1).context("no status")?;
+    ensure!(status == "200", "{status}: {body}");
+    if body.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_str(body).context("the answer is not JSON")
+}
