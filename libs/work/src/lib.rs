@@ -10,6 +10,7 @@ pub mod item;
 pub mod memory;
 pub mod queue;
 pub mod settle;
+pub mod sqs;
 
 pub use checkpoint::Checkpoint;
 pub use item::{ByteRange, Compression, Format, WorkItem};

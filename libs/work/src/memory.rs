@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     Lease, WorkItem, WorkSink, WorkSource,
-    queue::{Error, Failed, Receipt},
+    queue::{Depth, Error, Failed, Receipt},
 };
 
 /// How a memory queue behaves.
@@ -73,17 +73,6 @@ struct Entry {
     receive_count: u32,
 }
 
-/// How much is in a queue, as its counters see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Depth {
-    /// Items that can be leased now.
-    pub visible: usize,
-    /// Items that are leased.
-    pub in_flight: usize,
-    /// Items that can be leased later.
-    pub delayed: usize,
-}
-
 impl MemoryQueue {
     /// An empty queue.
     pub fn new(options: Options) -> Self {
@@ -99,9 +88,9 @@ impl MemoryQueue {
         let mut state = self.state();
         state.wake(Instant::now(), self.options.receives_max);
         Depth {
-            visible: state.ready.len(),
-            in_flight: state.leased.len(),
-            delayed: state.delayed.len(),
+            visible: state.ready.len() as u64,
+            in_flight: state.leased.len() as u64,
+            delayed: state.delayed.len() as u64,
         }
     }
 

@@ -63,6 +63,17 @@ pub struct Failed {
     pub error: Error,
 }
 
+/// How much is in a queue, as its counters see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depth {
+    /// Items that can be leased now.
+    pub visible: u64,
+    /// Items that are leased.
+    pub in_flight: u64,
+    /// Items that can be leased later.
+    pub delayed: u64,
+}
+
 /// Where work items are put.
 #[async_trait]
 pub trait WorkSink: Send + Sync {
@@ -73,7 +84,7 @@ pub trait WorkSink: Send + Sync {
 /// Where work items are leased.
 #[async_trait]
 pub trait WorkSource: Send + Sync {
-    /// Up to `count` leases; waits up to `wait` for the first one. None: there was nothing to lease in that time, which
+    /// Up to `count` leases, or a few more where one message of the queue holds several items; waits up to `wait` for the first one. None: there was nothing to lease in that time, which
     /// does not say that the queue is empty.
     async fn lease(&self, count: usize, wait: Duration) -> Result<Vec<Lease>, Error>;
 

@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use pf_work::{
     WorkSink, WorkSource,
-    contract::{self, Bench},
-    memory::{Depth, MemoryQueue, Options},
+    contract::{self, Bench, Leases},
+    memory::{MemoryQueue, Options},
+    queue::Depth,
 };
 
 struct InMemory(Arc<MemoryQueue>);
@@ -16,8 +17,12 @@ const OPTIONS: Options = Options {
     receives_max: 3,
 };
 
-fn bench() -> InMemory {
-    InMemory(Arc::new(MemoryQueue::new(OPTIONS)))
+fn bench(leases: Leases) -> InMemory {
+    let visibility = match leases {
+        Leases::Hold => OPTIONS.visibility * 100,
+        Leases::RunOut => OPTIONS.visibility,
+    };
+    InMemory(Arc::new(MemoryQueue::new(Options { visibility, ..OPTIONS })))
 }
 
 #[async_trait]
@@ -30,7 +35,7 @@ impl Bench for InMemory {
         &*self.0
     }
 
-    fn visibility(&self) -> Duration {
+    fn moment(&self) -> Duration {
         OPTIONS.visibility
     }
 
@@ -53,12 +58,12 @@ impl Bench for InMemory {
 
 #[tokio::test(start_paused = true)]
 async fn the_memory_queue_holds_the_contract() {
-    contract::holds(async || bench()).await;
+    contract::holds(async |leases| bench(leases)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_waiting_worker_is_woken_by_an_offer_and_by_a_lease_that_runs_out() {
-    let queue = bench().0;
+    let queue = bench(Leases::RunOut).0;
     let waiting = tokio::spawn({
         let queue = queue.clone();
         async move { queue.lease(1, Duration::from_mins(1)).await.unwrap() }

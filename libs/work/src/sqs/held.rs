@@ -1,0 +1,220 @@
+//! The messages that this process holds: what is in them, and which of their items are settled.
+//!
+//! A message is leased, extended and deleted as a whole, an item is settled by itself. Most messages hold one item; a
+//! notification of S3's may hold several, and its message goes only when all of them are settled. Pure: no calls, no
+//! clock of its own.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{WorkItem, queue::Receipt};
+
+/// How long a message is remembered beyond its deadline: a keeper that was late may still win it back, and a worker that
+/// forgot it must not fill the memory.
+const FORGOTTEN_AFTER: Duration = Duration::from_mins(10);
+
+/// Messages by their receipt handles.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    messages: HashMap<String, Message>,
+}
+
+#[derive(Debug)]
+struct Message {
+    parts: Vec<Part>,
+    deadline: Instant,
+}
+
+#[derive(Debug)]
+struct Part {
+    item: WorkItem,
+    fate: Option<Fate>,
+}
+
+/// What became of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Done.
+    Completed,
+    /// Kept among the dead letters.
+    DeadLettered,
+    /// Given back.
+    Released {
+        /// How long nobody should lease it.
+        delay: Duration,
+    },
+}
+
+/// What follows for the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing yet: other items of it are still worked on.
+    Wait,
+    /// All its items are done or kept elsewhere: it goes.
+    Delete,
+    /// At least one item was given back: the message is, after the shortest of the delays.
+    Release {
+        /// That delay.
+        delay: Duration,
+    },
+}
+
+impl Held {
+    /// Takes note of a received message and gives each of its items a receipt.
+    pub(super) fn hold(&mut self, handle: &str, items: Vec<WorkItem>, deadline: Instant) -> Vec<(Receipt, WorkItem)> {
+        let given = items.iter().enumerate();
+        let given = given
+            .map(|(part, item)| (receipt(part, handle), item.clone()))
+            .collect();
+        let parts = items.into_iter().map(|item| Part { item, fate: None }).collect();
+        self.messages.insert(handle.to_owned(), Message { parts, deadline });
+        given
+    }
+
+    /// The item that a receipt stands for, and whether it is a dead letter already. None: the message is not held.
+    pub(super) fn item(&self, receipt: &Receipt) -> Option<(WorkItem, bool)> {
+        let (part, handle) = parts_of(receipt)?;
+        let part = self.messages.get(handle)?.parts.get(part)?;
+        Some((part.item.clone(), part.fate == Some(Fate::DeadLettered)))
+    }
+
+    /// Settles one item. A message that is not held (any more) is taken to have one item only.
+    pub(super) fn settle(&mut self, receipt: &Receipt, fate: Fate) -> Verdict {
+        let alone = match fate {
+            Fate::Completed | Fate::DeadLettered => Verdict::Delete,
+            Fate::Released { delay } => Verdict::Release { delay },
+        };
+        let Some((index, handle)) = parts_of(receipt) else {
+            return alone;
+        };
+        let Some(message) = self.messages.get_mut(handle) else {
+            return alone;
+        };
+        if let Some(part) = message.parts.get_mut(index) {
+            part.fate = Some(fate);
+        }
+        message.verdict()
+    }
+
+    /// The lease of the whole message holds until then.
+    pub(super) fn extend(&mut self, handle: &str, deadline: Instant) {
+        if let Some(message) = self.messages.get_mut(handle) {
+            message.deadline = deadline;
+        }
+    }
+
+    /// The message is gone: deleted, given back, or leased by somebody else.
+    pub(super) fn forget(&mut self, handle: &str) {
+        self.messages.remove(handle);
+    }
+
+    /// Forgets what nobody has asked for long after its deadline.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        self.messages
+            .retain(|_, message| message.deadline + FORGOTTEN_AFTER > now);
+    }
+}
+
+impl Message {
+    fn verdict(&self) -> Verdict {
+        let mut delay_min = None;
+        for part in &self.parts {
+            match part.fate {
+                None => return Verdict::Wait,
+                Some(Fate::Released { delay }) => {
+                    delay_min = Some(delay_min.map_or(delay, |least: Duration| least.min(delay)));
+                }
+                Some(Fate::Completed | Fate::DeadLettered) => {}
+            }
+        }
+        delay_min.map_or(Verdict::Delete, |delay| Verdict::Release { delay })
+    }
+}
+
+/// Handles are of letters that only the server knows the meaning of, so the number comes first.
+fn receipt(part: usize, handle: &str) -> Receipt {
+    Receipt(format!("{part}:{handle}"))
+}
+
+/// The number of the item in its message, and the message's handle. None: no receipt of ours.
+fn parts_of(receipt: &Receipt) -> Option<(usize, &str)> {
+    let (part, handle) = receipt.0.split_once(':')?;
+    Some((part.parse().ok()?, handle))
+}
+
+/// The handle of the message that a receipt's item is in. None: no receipt of ours.
+pub(super) fn handle_of(receipt: &Receipt) -> Option<&str> {
+    parts_of(receipt).map(|(_, handle)| handle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::item;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn held(count: u64) -> (Held, Vec<Receipt>) {
+        let mut held = Held::default();
+        let given = held.hold("a:b/c", (0..count).map(item).collect(), Instant::now());
+        (held, given.into_iter().map(|(receipt, _)| receipt).collect())
+    }
+
+    #[test]
+    fn a_message_of_one_item_shares_its_fate() {
+        let (mut held, receipts) = held(1);
+        assert_eq!(handle_of(&receipts[0]), Some("a:b/c"));
+        assert_eq!(held.settle(&receipts[0], Fate::Completed), Verdict::Delete);
+        let release = Fate::Released { delay: SECOND };
+        held.forget("a:b/c");
+        assert_eq!(held.settle(&receipts[0], release), Verdict::Release { delay: SECOND });
+    }
+
+    #[test]
+    fn a_message_of_several_items_goes_with_the_last_one() {
+        let (mut held, receipts) = held(3);
+        assert_eq!(held.settle(&receipts[2], Fate::Completed), Verdict::Wait);
+        assert_eq!(held.settle(&receipts[0], Fate::DeadLettered), Verdict::Wait);
+        assert!(held.item(&receipts[0]).unwrap().1, "it is kept already");
+        assert_eq!(
+            held.settle(&receipts[2], Fate::Completed),
+            Verdict::Wait,
+            "twice is once"
+        );
+        assert_eq!(held.settle(&receipts[1], Fate::Completed), Verdict::Delete);
+    }
+
+    #[test]
+    fn one_item_given_back_gives_the_message_back_once_all_are_settled() {
+        let (mut held, receipts) = held(3);
+        let after = |seconds| Fate::Released {
+            delay: SECOND * seconds,
+        };
+        assert_eq!(held.settle(&receipts[0], after(5)), Verdict::Wait);
+        assert_eq!(held.settle(&receipts[1], Fate::Completed), Verdict::Wait);
+        assert_eq!(
+            held.settle(&receipts[2], after(3)),
+            Verdict::Release { delay: SECOND * 3 }
+        );
+    }
+
+    #[test]
+    fn what_is_long_past_its_deadline_is_forgotten() {
+        let (mut held, receipts) = held(1);
+        let now = Instant::now();
+        held.sweep(now + FORGOTTEN_AFTER / 2);
+        assert!(held.item(&receipts[0]).is_some());
+        held.extend("a:b/c", now + FORGOTTEN_AFTER);
+        held.sweep(now + FORGOTTEN_AFTER);
+        assert!(held.item(&receipts[0]).is_some());
+        held.sweep(now + FORGOTTEN_AFTER * 3);
+        assert!(held.item(&receipts[0]).is_none());
+    }
+
+    #[test]
+    fn a_receipt_of_another_queue_is_none_of_ours() {
+        assert_eq!(handle_of(&Receipt("7".to_owned())), None);
+        assert_eq!(handle_of(&Receipt("x:y".to_owned())), None);
+    }
+}

@@ -1,0 +1,87 @@
+//! The SQS queue keeps the contract, against a real server.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use async_trait::async_trait;
+use pf_e2e::{Sqs, sqs::Queue};
+use pf_work::{
+    WorkSink, WorkSource,
+    contract::{self, Bench, Leases},
+    queue::Error,
+    sqs::{AccessKey, Options, Role, SqsQueue},
+};
+
+/// The shortest lease in which two calls are done on a machine that has much else to do.
+const MOMENT: Duration = Duration::from_secs(3);
+
+const RECEIVES_MAX: u32 = 2;
+
+struct OnServer {
+    queue: SqsQueue,
+    at: Queue,
+}
+
+pub(crate) fn options(url: &str) -> Options {
+    Options {
+        region: Some(Sqs::REGION.to_owned()),
+        access_key: Some(AccessKey {
+            id: Sqs::ACCESS_KEY_ID.to_owned(),
+            secret: Sqs::SECRET_ACCESS_KEY.to_owned(),
+        }),
+        worker: "worker-7".to_owned(),
+        ..Options::new(url)
+    }
+}
+
+async fn connect(url: &str) -> Result<SqsQueue, Error> {
+    SqsQueue::connect(options(url), Role::Source).await
+}
+
+async fn bench(leases: Leases) -> OnServer {
+    let visibility_seconds = match leases {
+        Leases::Hold => 600,
+        Leases::RunOut => MOMENT.as_secs() as u32,
+    };
+    let at = Sqs::shared().make_queue("contract", visibility_seconds, RECEIVES_MAX);
+    let queue = connect(&at.url).await.expect("the queue can be used");
+    assert_eq!(queue.visibility(), Duration::from_secs(visibility_seconds.into()));
+    OnServer { queue, at }
+}
+
+#[async_trait]
+impl Bench for OnServer {
+    fn sink(&self) -> &dyn WorkSink {
+        &self.queue
+    }
+
+    fn source(&self) -> &dyn WorkSource {
+        &self.queue
+    }
+
+    fn moment(&self) -> Duration {
+        MOMENT
+    }
+
+    fn receives_max(&self) -> u32 {
+        RECEIVES_MAX
+    }
+
+    /// The server's clock can't be moved: it is waited for.
+    async fn pass(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
+    async fn dead_letters(&self) -> BTreeSet<u64> {
+        let read = SqsQueue::read_dead_letters(options(&self.at.dead_letter_url), 100).await;
+        let letters = read.expect("the dead-letter queue can be read").letters;
+        letters
+            .into_iter()
+            .map(|letter| letter.item.expect("an item").seq)
+            .collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sqs_queue_holds_the_contract() {
+    contract::holds_at_once(bench).await;
+}

@@ -1,0 +1,145 @@
+//! The start-up check: what is missing is told before anything is done, and what to do about it.
+
+use std::time::{Duration, Instant};
+
+use pf_e2e::{Fault, FaultProxy, Sqs};
+use pf_work::{
+    queue::Error,
+    sqs::{Options, Role, SqsQueue},
+};
+use serde_json::json;
+
+use super::sqs_queue::options;
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn refusal(options: Options, role: Role) -> String {
+    match SqsQueue::connect(options, role).await {
+        Err(Error::Refused { reason }) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_queue_that_is_not_there_is_refused_under_both_names_of_its_error() {
+    let sqs = Sqs::shared();
+    let url = format!("{}/000000000000/no-such-queue", sqs.endpoint());
+    for role in [Role::Sink, Role::Source] {
+        assert_eq!(refusal(options(&url), role).await, format!("there is no queue {url}"));
+    }
+    let proxy = FaultProxy::new(&sqs.endpoint());
+    proxy.afterwards(Fault::sqs_error(
+        400,
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "It is gone.",
+    ));
+    let behind = Options {
+        endpoint: Some(proxy.endpoint()),
+        ..options(&url)
+    };
+    assert_eq!(refusal(behind, Role::Sink).await, format!("there is no queue {url}"));
+}
+
+#[tokio::test]
+async fn who_may_not_use_the_queue_is_told_what_the_server_says() {
+    let sqs = Sqs::shared();
+    let queue = sqs.make_queue("denied", 30, 3);
+    let proxy = FaultProxy::new(&sqs.endpoint());
+    proxy.afterwards(Fault::sqs_error(
+        403,
+        "AccessDenied",
+        "User arn:x may not perform sqs:getqueueattributes.",
+    ));
+    let behind = Options {
+        endpoint: Some(proxy.endpoint()),
+        ..options(&queue.url)
+    };
+    let reason = refusal(behind, Role::Sink).await;
+    assert!(
+        reason.contains("403 AccessDenied: User arn:x may not perform sqs:getqueueattributes"),
+        "{reason}"
+    );
+    assert!(reason.contains(&queue.url), "{reason}");
+    assert_eq!(proxy.requests().len(), 1, "a refusal is not asked for twice");
+}
+
+#[tokio::test]
+async fn a_worker_needs_a_dead_letter_queue_that_is_there_and_a_discoverer_does_not() {
+    let sqs = Sqs::shared();
+    let bare = sqs.make_plain_queue("start-bare", &json!({"VisibilityTimeout": "17"}));
+    let sink = SqsQueue::connect(options(&bare), Role::Sink).await.unwrap();
+    assert_eq!(
+        (sink.visibility(), sink.dead_letter_url()),
+        (Duration::from_secs(17), None)
+    );
+    let reason = refusal(options(&bare), Role::Source).await;
+    assert!(
+        reason.contains("no redrive policy") && reason.contains("--sqs-dead-letter-queue-url"),
+        "{reason}"
+    );
+
+    let spare = sqs.make_plain_queue("start-spare", &json!({}));
+    let given = Options {
+        dead_letter_url: Some(spare.clone()),
+        visibility: Some(Duration::from_secs(5)),
+        ..options(&bare)
+    };
+    let source = SqsQueue::connect(given, Role::Source).await.unwrap();
+    assert_eq!(source.dead_letter_url(), Some(spare.as_str()));
+    assert_eq!(source.visibility(), Duration::from_secs(5), "a given one wins");
+
+    let gone = sqs.make_queue("start-gone", 30, 3);
+    let source = SqsQueue::connect(options(&gone.url), Role::Source).await.unwrap();
+    assert_eq!(source.dead_letter_url(), Some(gone.dead_letter_url.as_str()));
+    sqs.delete_queue(&gone.dead_letter_url);
+    let reason = refusal(options(&gone.url), Role::Source).await;
+    assert!(
+        reason.contains("the dead-letter queue of") && reason.contains("there is no queue"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_unavailable_after_all_attempts() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let mut nobody = options(&format!("http://127.0.0.1:{port}/0/jobs"));
+    nobody.patience.backoff_max = Duration::from_millis(10);
+    let error = SqsQueue::connect(nobody, Role::Sink).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_depth_counts_what_waits_what_is_leased_and_what_is_delayed() {
+    let queue = Sqs::shared().make_queue("depth", 600, 3);
+    let source = SqsQueue::connect(options(&queue.url), Role::Source).await.unwrap();
+    let items: Vec<_> = (0..5).map(pf_work::contract::item).collect();
+    pf_work::WorkSink::offer(&source, &items).await.unwrap();
+    // The counters are eventually right.
+    until_depth(&source, (5, 0, 0)).await;
+    let lease = pf_work::WorkSource::lease(&source, 1, PATIENCE)
+        .await
+        .unwrap()
+        .remove(0);
+    until_depth(&source, (4, 1, 0)).await;
+    let released = pf_work::WorkSource::release(&source, &lease.receipt, Duration::ZERO).await;
+    assert_eq!(released, Ok(()));
+    until_depth(&source, (5, 0, 0)).await;
+}
+
+async fn until_depth(queue: &SqsQueue, expected: (u64, u64, u64)) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let depth = queue.depth().await.unwrap();
+        let depth = (depth.visible, depth.in_flight, depth.delayed);
+        if depth == expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{depth:?} never becomes {expected:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
