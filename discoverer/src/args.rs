@@ -27,13 +27,17 @@ Examples:
     pf-discoverer --uri s3://logs/ --s3-endpoint http://localhost:9000 --min-size 10MB \\
       --max-size 1GiB --max-objects 1000
 
+  To the workers of a queue, whose job is named in each item:
+    pf-discoverer --uri s3://logs/2024/ --job logs-2024 --destination sqs \\
+      --sqs-queue-url https://sqs.eu-central-1.amazonaws.com/123456789012/logs
+
   What would that cost?
     pf-discoverer --uri s3://logs/ --partitioning 'date=${_time:%Y-%m-%d}/' \\
       --filter _time=2024-01-01..2024-12-31 --dry-run
 
 Exit codes: 0 everything was listed, also if nothing matched; 1 failed or interrupted; 64 bad usage.";
 
-/// Lists objects and offers each as a work item, one line of JSON, on standard output.
+/// Lists objects and offers each as a work item: one line of JSON on standard output, or one message of an SQS queue.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "pf-discoverer", version, term_width = 100, after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -147,6 +151,15 @@ pub(crate) struct Args {
           hide_env_values = true)]
     pub(crate) destination: Destination,
 
+    /// The queue that --destination sqs puts items into. It must be a standard queue; its region is the one that the
+    /// URL names, whatever --region says of the bucket [default: none].
+    #[arg(long, value_name = "URL", env = "PF_SQS_QUEUE_URL", hide_env_values = true)]
+    pub(crate) sqs_queue_url: Option<String>,
+
+    /// Address of an SQS-compatible server [default: the one in --sqs-queue-url].
+    #[arg(long, value_name = "URL", env = "PF_SQS_ENDPOINT", hide_env_values = true)]
+    pub(crate) sqs_endpoint: Option<String>,
+
     /// Check the flags and exit, before anything is opened [default: run].
     #[arg(long, env = "PF_CHECK", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(crate) check: bool,
@@ -159,6 +172,7 @@ impl Args {
         let mut args = Self::from_arg_matches(&matches)?;
         let is_flag = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
         args.let_flags_win(is_flag("uri"), is_flag("bucket") || is_flag("prefix"));
+        args.leave_to_others(is_flag("sqs_queue_url"), is_flag("sqs_endpoint"));
         Ok(args)
     }
 
@@ -169,6 +183,14 @@ impl Args {
             (false, true) => self.uri = None,
             // Both from one place: `plan` refuses that.
             (true, true) | (false, false) => {}
+        }
+    }
+
+    /// What the environment says of a queue may be meant for the workers alone.
+    fn leave_to_others(&mut self, url_is_flag: bool, endpoint_is_flag: bool) {
+        if self.destination != Destination::Sqs {
+            self.sqs_queue_url.take_if(|_| !url_is_flag);
+            self.sqs_endpoint.take_if(|_| !endpoint_is_flag);
         }
     }
 }
@@ -212,6 +234,7 @@ pub(crate) enum CompressionArg {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Destination {
     Stdout,
+    Sqs,
 }
 
 #[cfg(test)]

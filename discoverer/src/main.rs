@@ -1,7 +1,7 @@
 //! `pf-discoverer`: lists objects and offers each as a work item.
 //!
-//! Arguments are read (`args`), checked (`plan`), the listing runs (`listing`) while items are written (`offer`). Items go
-//! to standard output, everything else to standard error. Of objects it reads
+//! Arguments are read (`args`), checked (`plan`), the listing runs (`listing`) while items are numbered (`numbering`) and
+//! written (`offer`) or put into a queue (`queue`). Items go to standard output or the queue, all else to standard error. Of objects it reads
 //! no more than the first bytes, and that only to split them.
 
 mod args;
@@ -10,9 +10,11 @@ mod dry_run;
 mod filter;
 mod listing;
 mod naming;
+mod numbering;
 mod offer;
 mod partitioning;
 mod plan;
+mod queue;
 mod run;
 mod selection;
 mod split;

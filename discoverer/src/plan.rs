@@ -4,13 +4,13 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use jiff::{Timestamp, civil, tz::TimeZone};
 use pf_storage::{ObjectUri, Options};
-use pf_work::{Compression, Format};
+use pf_work::{Compression, Format, sqs};
 
 use crate::{
-    args::{Args, CompressionArg, Destination, FormatArg},
+    args::{self, Args, CompressionArg, FormatArg},
     filter::Filters,
     naming::Naming,
     partitioning::Partitioning,
@@ -45,6 +45,15 @@ pub(crate) struct Plan {
     pub(crate) destination: Destination,
 }
 
+/// Where items go.
+#[derive(Debug)]
+pub(crate) enum Destination {
+    /// To standard output, one line each.
+    Stdout,
+    /// Into a queue, one message each.
+    Queue(Box<sqs::Options>),
+}
+
 impl Plan {
     /// Checks the arguments. Errors are bad usage, and say which flag it is.
     pub(crate) fn new(args: Args) -> Result<Self> {
@@ -61,22 +70,19 @@ impl Plan {
         if matches!(&root, ObjectUri::File { path } if Path::new(path).is_file()) {
             selection.only(root.key());
         }
-        if let Some(endpoint) = &args.s3_endpoint {
-            let host = endpoint
-                .strip_prefix("http://")
-                .or_else(|| endpoint.strip_prefix("https://"));
-            let has_host = host.is_some_and(|host| !host.is_empty() && !host.starts_with(['/', ':']));
-            ensure!(
-                has_host && !endpoint.contains(char::is_whitespace),
-                "--s3-endpoint: `{endpoint}` must begin with http:// or https:// and a host, as http://localhost:9000 does"
-            );
-        }
+        address("--s3-endpoint", args.s3_endpoint.as_deref())?;
         if let Some(region) = &args.region {
             ensure!(
                 !region.is_empty() && !region.contains(char::is_whitespace),
                 "--region: `{region}` is no region's name, as eu-central-1 is one"
             );
         }
+        let destination = destination(
+            args.destination,
+            args.sqs_queue_url,
+            args.sqs_endpoint,
+            args.region.as_ref(),
+        )?;
         let job = match args.job {
             Some(job) if job.is_empty() => bail!("--job: a name must not be empty"),
             Some(job) => job,
@@ -98,8 +104,54 @@ impl Plan {
             objects_max: args.max_objects.map(std::num::NonZero::get),
             job,
             dry_run: args.dry_run,
-            destination: args.destination,
+            destination,
         })
+    }
+}
+
+/// That an endpoint, if there is one, is an address.
+fn address(flag: &str, endpoint: Option<&str>) -> Result<()> {
+    let Some(endpoint) = endpoint else { return Ok(()) };
+    ensure!(
+        !endpoint.contains('@'),
+        "{flag}: an address must not hold credentials: they come from the environment"
+    );
+    let host = endpoint
+        .strip_prefix("http://")
+        .or_else(|| endpoint.strip_prefix("https://"));
+    let has_host = host.is_some_and(|host| !host.is_empty() && !host.starts_with(['/', ':']));
+    ensure!(
+        has_host && !endpoint.contains(char::is_whitespace),
+        "{flag}: `{endpoint}` must begin with http:// or https:// and a host, as http://localhost:9000 does"
+    );
+    Ok(())
+}
+
+fn destination(
+    destination: args::Destination,
+    url: Option<String>,
+    endpoint: Option<String>,
+    region: Option<&String>,
+) -> Result<Destination> {
+    address("--sqs-endpoint", endpoint.as_deref())?;
+    match (destination, url) {
+        (args::Destination::Stdout, Some(_)) => bail!("--sqs-queue-url: needs --destination sqs"),
+        (args::Destination::Stdout, None) => {
+            ensure!(endpoint.is_none(), "--sqs-endpoint: needs --destination sqs");
+            Ok(Destination::Stdout)
+        }
+        (args::Destination::Sqs, None) => bail!("--sqs-queue-url: --destination sqs needs it"),
+        (args::Destination::Sqs, Some(url)) => {
+            let options = sqs::Options {
+                endpoint,
+                region: region.cloned(),
+                ..sqs::Options::new(url)
+            };
+            options
+                .check()
+                .map_err(|problem| anyhow!("--sqs-queue-url: {problem}"))?;
+            Ok(Destination::Queue(Box::new(options)))
+        }
     }
 }
 
@@ -341,6 +393,50 @@ mod tests {
             (&["--bucket", "b", "--s3-endpoint", "http://"], "--s3-endpoint: "),
             (&["--bucket", "b", "--timezone", "UTC"], "--timezone: needs"),
             (&["--bucket", "b", "--partitioning", "${a"], "--partitioning: `${a`: "),
+            (
+                &["--bucket", "b", "--destination", "sqs"],
+                "--sqs-queue-url: --destination sqs needs it",
+            ),
+            (
+                &["--bucket", "b", "--sqs-queue-url", "http://h/q"],
+                "--sqs-queue-url: needs --destination sqs",
+            ),
+            (
+                &["--bucket", "b", "--sqs-endpoint", "http://h"],
+                "--sqs-endpoint: needs --destination sqs",
+            ),
+            (
+                &["--bucket", "b", "--destination", "sqs", "--sqs-queue-url", "jobs"],
+                "--sqs-queue-url: `jobs` has no scheme",
+            ),
+            (
+                &[
+                    "--bucket",
+                    "b",
+                    "--destination",
+                    "sqs",
+                    "--sqs-queue-url",
+                    "http://h/q.fifo",
+                ],
+                "--sqs-queue-url: `http://h/q.fifo` is a FIFO queue",
+            ),
+            (
+                &[
+                    "--bucket",
+                    "b",
+                    "--destination",
+                    "sqs",
+                    "--sqs-queue-url",
+                    "http://h/q",
+                    "--sqs-endpoint",
+                    "h",
+                ],
+                "--sqs-endpoint: `h` must begin with",
+            ),
+            (
+                &["--bucket", "b", "--s3-endpoint", "http://me:secret@h"],
+                "--s3-endpoint: an address must not hold credentials",
+            ),
             (
                 &["--bucket", "b", "--partitioning", "/${a}/"],
                 "--partitioning: `/${a}/`: begins with `/`",

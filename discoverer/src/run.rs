@@ -8,15 +8,17 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use pf_storage::{ListRequest, ObjectUri, Storage};
 use pf_telemetry::Shutdown;
+use pf_work::sqs::{Role, SqsQueue};
 use tokio::sync::mpsc;
 
 use crate::{
-    args::Destination,
     counts::Counts,
     dry_run,
-    listing::{self, Listing},
-    offer::{self, Offered, Terms},
-    plan::Plan,
+    listing::{self, Found, Listing},
+    numbering::{Offered, Terms},
+    offer,
+    plan::{Destination, Plan},
+    queue,
 };
 
 /// How a run without errors ended.
@@ -41,8 +43,15 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         objects_max,
         job,
         dry_run,
-        destination: Destination::Stdout,
+        destination,
     } = plan;
+    let queue = match destination {
+        Destination::Queue(options) if !dry_run => tokio::select! {
+            queue = SqsQueue::connect(*options, Role::Sink) => Some(queue.context("cannot offer items")?),
+            () = shutdown.draining() => return Ok(Outcome::Interrupted),
+        },
+        Destination::Queue(_) | Destination::Stdout => None,
+    };
     let storage = Storage::new(storage);
     tokio::select! {
         seen = see_root(&storage, &root) => seen?,
@@ -74,7 +83,7 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         naming,
         objects_max,
     };
-    let writer = tokio::task::spawn_blocking(move || offer::offer(receiver, &terms, io::stdout()));
+    let writer = tokio::spawn(write(receiver, terms, queue));
 
     let listed = tokio::select! {
         listed = listing.run(&sender) => Some(listed),
@@ -84,7 +93,7 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
     // The writer ends when nobody can send any more.
     drop(sender);
     let offered = tokio::select! {
-        offered = writer => offered.context("the writer panicked")?.context("cannot write to standard output")?,
+        offered = writer => offered.context("the writer panicked")??,
         () = shutdown.aborted() => return Ok(Outcome::Interrupted),
     };
     let end = match &listed {
@@ -105,6 +114,16 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         warn_of_nothing(&counts, &root.to_string());
     }
     Ok(Outcome::Complete)
+}
+
+/// Writes what is found to where it goes, until there is no more.
+async fn write(pages: mpsc::Receiver<Vec<Found>>, terms: Terms, queue: Option<SqsQueue>) -> Result<Offered> {
+    if let Some(queue) = queue {
+        return queue::offer(pages, terms, &queue).await;
+    }
+    let written = tokio::task::spawn_blocking(move || offer::offer(pages, terms, io::stdout()));
+    let written = written.await.context("the writer panicked")?;
+    written.context("cannot write to standard output")
 }
 
 /// What ends without a slash may be a mistyped folder. On S3 any prefix may be empty; of files, somebody wanted one.

@@ -6,5 +6,6 @@ mod it {
     mod flat;
     mod partitions;
     mod program;
+    mod queue;
     mod splitting;
 }
