@@ -3,9 +3,13 @@
 //! A letter's body is what was given up, as it came, so that a queue's own redrive brings it back unchanged. Why, by whom
 //! and what it was is in message attributes, which redrive leaves out. What the redrive policy itself moved has none.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
-use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeName};
+use aws_sdk_sqs::types::{Message, MessageAttributeValue};
+use futures::future::try_join_all;
 
 use super::{
     Inner, Options, SqsQueue,
@@ -22,8 +26,11 @@ const ATTRIBUTE_BYTES_MAX: usize = 2048;
 /// How long letters are out of sight while they are read. Who reads them does nothing else meanwhile.
 const READING: Duration = Duration::from_mins(5);
 
-/// Polls in a row that find nothing before a queue is taken to be read through: each asks only some of AWS' servers.
-const EMPTY_POLLS_MAX: u32 = 3;
+/// Polls at the same time, each of ten letters at most.
+const POLLS_AT_ONCE: usize = 8;
+
+/// Rounds of polls in a row that find nothing before a queue is taken to be read through.
+const EMPTY_ROUNDS_MAX: u32 = 2;
 
 /// How long each of these polls waits.
 const POLL: Duration = Duration::from_secs(1);
@@ -114,7 +121,7 @@ pub struct Letters {
 }
 
 impl SqsQueue {
-    /// Reads up to `count_max` letters of a dead-letter queue and leaves them there.
+    /// Reads about `count_max` letters (a round of polls may bring some more) of a dead-letter queue and leaves them there.
     ///
     /// SQS has no way to look without taking: letters are out of sight for the time of reading, and their receive counts
     /// rise. The options' URL is that of the dead-letter queue.
@@ -143,46 +150,62 @@ impl Inner {
     async fn read_letters(&self, count_max: usize) -> Result<Letters, Error> {
         let mut read = Letters::default();
         let mut handles = Vec::new();
-        let mut empty_polls = 0;
+        let mut seen = HashSet::new();
+        let mut empty_rounds = 0;
         let outcome = loop {
             if read.letters.len() >= count_max {
                 read.more = true;
                 break Ok(());
             }
-            let call = self
-                .client
-                .receive_message()
-                .queue_url(&self.options.url)
-                .max_number_of_messages(i32::try_from(ENTRIES_MAX).expect("ten"))
-                .wait_time_seconds(seconds(POLL))
-                .visibility_timeout(seconds(READING))
-                .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
-                .message_attribute_names("All");
-            let messages = match call.send().await {
-                Ok(answer) => answer.messages.unwrap_or_default(),
-                Err(error) => break Err(self.fault("receive messages", &error)),
+            let round = try_join_all((0..POLLS_AT_ONCE).map(|_| self.look())).await;
+            let messages: Vec<Message> = match round {
+                Ok(polls) => polls.into_iter().flatten().collect(),
+                Err(error) => break Err(error),
             };
             if messages.is_empty() {
-                empty_polls += 1;
-                if empty_polls == EMPTY_POLLS_MAX {
+                empty_rounds += 1;
+                if empty_rounds == EMPTY_ROUNDS_MAX {
                     break Ok(());
                 }
-            } else {
-                empty_polls = 0;
+                continue;
             }
+            empty_rounds = 0;
             for message in messages {
                 handles.extend(message.receipt_handle.clone());
-                read.letters.push(self.letter(message));
+                // Reading took so long that one came into sight again, or it was there twice.
+                if seen.insert(message.message_id.clone()) {
+                    read.letters.push(self.letter(message));
+                }
             }
         };
         let seconds = 0;
         for failed in self.each(Deed::Hide { seconds }, &handles).await {
-            tracing::warn!("a dead letter stays out of sight for {READING:?}: {}", failed.error);
+            // Lost is in sight again already.
+            if failed.error != Error::LeaseLost {
+                tracing::warn!("a dead letter stays out of sight for {READING:?}: {}", failed.error);
+            }
         }
         outcome.map(|()| read)
     }
 
-    fn letter(&self, message: aws_sdk_sqs::types::Message) -> DeadLetter {
+    /// One poll of a dead-letter queue.
+    async fn look(&self) -> Result<Vec<Message>, Error> {
+        let call = self
+            .client
+            .receive_message()
+            .queue_url(&self.options.url)
+            .max_number_of_messages(i32::try_from(ENTRIES_MAX).expect("ten"))
+            .wait_time_seconds(seconds(POLL))
+            .visibility_timeout(seconds(READING))
+            .message_attribute_names("All");
+        let answer = call
+            .send()
+            .await
+            .map_err(|error| self.fault("receive messages", &error))?;
+        Ok(answer.messages.unwrap_or_default())
+    }
+
+    fn letter(&self, message: Message) -> DeadLetter {
         let attributes = message.message_attributes.unwrap_or_default();
         let text = |name: &str| attributes.get(name)?.string_value.clone();
         let body = message.body.unwrap_or_default();

@@ -235,3 +235,63 @@ async fn a_poll_of_the_longest_time_that_finds_nothing_is_no_error() {
         "it waits, and does not ask all the time"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_read_each_once_up_to_the_bound_and_stay() {
+    let at = Sqs::shared().make_queue("many-letters", 600, 3);
+    let letters = SqsQueue::connect(options(&at.dead_letter_url), Role::Sink)
+        .await
+        .unwrap();
+    let items: Vec<_> = (0..250).map(item).collect();
+    assert_eq!(letters.offer(&items).await, Ok(vec![]));
+    for _ in 0..2 {
+        let read = SqsQueue::read_dead_letters(options(&at.dead_letter_url), 1000)
+            .await
+            .unwrap();
+        assert!(!read.more);
+        let mut seqs: Vec<_> = read
+            .letters
+            .iter()
+            .map(|letter| letter.item.as_ref().unwrap().seq)
+            .collect();
+        seqs.sort_unstable();
+        assert_eq!(seqs, (0..250).collect::<Vec<_>>());
+    }
+    let some = SqsQueue::read_dead_letters(options(&at.dead_letter_url), 100)
+        .await
+        .unwrap();
+    assert!(
+        some.more && (100..200).contains(&some.letters.len()),
+        "{}",
+        some.letters.len()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_in_what_a_queue_says_or_sends() {
+    let (queue, at) = queue("secrets").await;
+    let proxy = FaultProxy::new(&Sqs::shared().endpoint());
+    proxy.afterwards(Fault::sqs_error(
+        403,
+        "SignatureDoesNotMatch",
+        "The signature does not match.",
+    ));
+    let behind = Options {
+        endpoint: Some(proxy.endpoint()),
+        ..options(&at.url)
+    };
+    let refused = SqsQueue::connect(behind, Role::Source).await.unwrap_err();
+    queue.offer(&[item(1)]).await.unwrap();
+    let lease = lease_all(&queue, 1).await.remove(0);
+    queue.dead_letter(&lease.receipt, "corrupt").await.unwrap();
+    let message = Sqs::shared().receive(&at.dead_letter_url, PATIENCE).remove(0);
+    let said = format!(
+        "{queue:?} {refused:?} {refused} {lease:?} {message} {:?}",
+        proxy.requests()
+    );
+    assert!(!said.contains(Sqs::SECRET_ACCESS_KEY), "{said}");
+    assert!(
+        proxy.requests()[0].contains(Sqs::ACCESS_KEY_ID),
+        "it was signed with that key"
+    );
+}
