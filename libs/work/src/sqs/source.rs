@@ -7,7 +7,7 @@ use aws_sdk_sqs::{
     config::Builder,
     types::{Message, MessageSystemAttributeName},
 };
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
 use super::{
     Inner, SqsQueue,
@@ -36,16 +36,19 @@ impl WorkSource for SqsQueue {
         let (mut answer, answered) = oneshot::channel();
         let inner = Arc::clone(&self.inner);
         self.inner.aside(async move {
-            let leases = inner.poll(count, wait, &mut answer).await;
-            if let Err(Ok(unwanted)) = answer.send(leases) {
-                inner.give_back(unwanted).await;
-            }
+            let unclaimed = inner.poll(count, wait, &mut answer).await.map(|leases| Unclaimed {
+                inner: Arc::clone(&inner),
+                leases,
+            });
+            // Nobody there to take it: dropping it gives it back.
+            answer.send(unclaimed).ok();
         });
-        answered.await.unwrap_or_else(|_| {
-            Err(Error::Unavailable {
+        match answered.await {
+            Ok(unclaimed) => unclaimed.map(Unclaimed::claim),
+            Err(_) => Err(Error::Unavailable {
                 reason: "the program is ending".to_owned(),
-            })
-        })
+            }),
+        }
     }
 
     async fn extend(&self, receipts: &[Receipt], duration: Duration) -> Result<Vec<Failed>, Error> {
@@ -251,6 +254,29 @@ impl Inner {
         let fate = Fate::Released { delay: Duration::ZERO };
         for Failed { error, .. } in self.settle(&receipts, fate).await {
             tracing::warn!("an item could not be given back, and comes when its lease runs out: {error}");
+        }
+    }
+}
+
+/// Leases on their way to whoever asked for them. Dropped on the way, they are given back.
+struct Unclaimed {
+    inner: Arc<Inner>,
+    leases: Vec<Lease>,
+}
+
+impl Unclaimed {
+    fn claim(mut self) -> Vec<Lease> {
+        std::mem::take(&mut self.leases)
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        let leases = std::mem::take(&mut self.leases);
+        // Without a runtime the program has ended, and the leases run out.
+        if !leases.is_empty() && Handle::try_current().is_ok() {
+            let inner = Arc::clone(&self.inner);
+            self.inner.aside(async move { inner.give_back(leases).await });
         }
     }
 }

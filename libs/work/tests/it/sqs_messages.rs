@@ -225,6 +225,22 @@ async fn what_a_dropped_poll_receives_is_given_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_poll_received_before_it_was_dropped_is_given_back_too() {
+    let (queue, at) = queue("dropped-late").await;
+    queue.offer(&[item(0)]).await.unwrap();
+    {
+        let mut poll = queue.lease(1, PATIENCE);
+        assert!(futures::poll!(&mut poll).is_pending());
+        // The answer has come, and nobody has looked at it.
+        queue.quiet().await;
+        assert_eq!(Sqs::shared().depth(&at.url).in_flight, 1);
+    }
+    queue.quiet().await;
+    let again = lease_all(&queue, 1).await.remove(0);
+    assert_eq!(again.receive_count, 2, "it was received, and given back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_poll_of_the_longest_time_that_finds_nothing_is_no_error() {
     let (queue, _) = queue("empty").await;
     let began = Instant::now();
