@@ -48,6 +48,8 @@ pub enum Fault {
     Answer(String),
     /// The server does what it is asked, and the connection is reset instead of its answer.
     LoseAnswer,
+    /// The server is asked twice, one after the other, and the second answer is the answer.
+    Twice,
     /// The server does what it is asked, and its answer comes so much later.
     Late(Duration),
     /// Of a call of SQS on several messages, these entries fail, and the others are passed on.
@@ -239,6 +241,12 @@ async fn serve(mut client: BufReader<TcpStream>, state: &State) -> io::Result<()
             Fault::LoseAnswer => {
                 fetch(&state.upstream, &head, &body).await?;
                 return reset_connection(&client);
+            }
+            Fault::Twice => {
+                fetch(&state.upstream, &head, &body).await?;
+                let answer = fetch(&state.upstream, &head, &body).await?;
+                client.get_mut().write_all(&answer.whole()).await?;
+                continue;
             }
             Fault::Late(delay) => {
                 let answer = fetch(&state.upstream, &head, &body).await?;

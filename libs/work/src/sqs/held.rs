@@ -51,6 +51,8 @@ pub(super) enum Fate {
 pub(super) enum Verdict {
     /// Nothing yet: other items of it are still worked on.
     Wait,
+    /// Nothing any more: what became of its other items is not known, so that it must come again.
+    Lost,
     /// All its items are done or kept elsewhere: it goes.
     Delete,
     /// At least one item was given back: the message is, after the shortest of the delays.
@@ -65,7 +67,7 @@ impl Held {
     pub(super) fn hold(&mut self, handle: &str, items: Vec<WorkItem>, deadline: Instant) -> Vec<(Receipt, WorkItem)> {
         let given = items.iter().enumerate();
         let given = given
-            .map(|(part, item)| (receipt(part, handle), item.clone()))
+            .map(|(part, item)| (receipt(part, items.len(), handle), item.clone()))
             .collect();
         let parts = items.into_iter().map(|item| Part { item, fate: None }).collect();
         self.messages.insert(handle.to_owned(), Message { parts, deadline });
@@ -74,27 +76,26 @@ impl Held {
 
     /// The item that a receipt stands for, and whether it is a dead letter already. None: the message is not held.
     pub(super) fn item(&self, receipt: &Receipt) -> Option<(WorkItem, bool)> {
-        let (part, handle) = parts_of(receipt)?;
+        let Named { part, handle, .. } = named(receipt)?;
         let part = self.messages.get(handle)?.parts.get(part)?;
         Some((part.item.clone(), part.fate == Some(Fate::DeadLettered)))
     }
 
-    /// Settles one item. A message that is not held (any more) is taken to have one item only.
+    /// Settles one item. A message that is not held (any more) can be settled if it has no other items.
     pub(super) fn settle(&mut self, receipt: &Receipt, fate: Fate) -> Verdict {
-        let alone = match fate {
-            Fate::Completed | Fate::DeadLettered => Verdict::Delete,
-            Fate::Released { delay } => Verdict::Release { delay },
+        let Some(Named { part, parts, handle }) = named(receipt) else {
+            return Verdict::Lost;
         };
-        let Some((index, handle)) = parts_of(receipt) else {
-            return alone;
-        };
-        let Some(message) = self.messages.get_mut(handle) else {
-            return alone;
-        };
-        if let Some(part) = message.parts.get_mut(index) {
-            part.fate = Some(fate);
+        match self.messages.get_mut(handle) {
+            Some(message) => {
+                if let Some(part) = message.parts.get_mut(part) {
+                    part.fate = Some(fate);
+                }
+                verdict(message.parts.iter().map(|part| part.fate))
+            }
+            None if parts == 1 => verdict([Some(fate)]),
+            None => Verdict::Lost,
         }
-        message.verdict()
     }
 
     /// The lease of the whole message holds until then.
@@ -116,40 +117,56 @@ impl Held {
     }
 }
 
-impl Message {
-    fn verdict(&self) -> Verdict {
-        let mut delay_min = None;
-        for part in &self.parts {
-            match part.fate {
-                None => return Verdict::Wait,
-                Some(Fate::Released { delay }) => {
-                    delay_min = Some(delay_min.map_or(delay, |least: Duration| least.min(delay)));
-                }
-                Some(Fate::Completed | Fate::DeadLettered) => {}
+/// What follows for a message from the fates of its items.
+fn verdict(fates: impl IntoIterator<Item = Option<Fate>>) -> Verdict {
+    let mut delay_min = None;
+    for fate in fates {
+        match fate {
+            None => return Verdict::Wait,
+            Some(Fate::Released { delay }) => {
+                delay_min = Some(delay_min.map_or(delay, |least: Duration| least.min(delay)));
             }
+            Some(Fate::Completed | Fate::DeadLettered) => {}
         }
-        delay_min.map_or(Verdict::Delete, |delay| Verdict::Release { delay })
     }
+    delay_min.map_or(Verdict::Delete, |delay| Verdict::Release { delay })
 }
 
-/// Handles are of letters that only the server knows the meaning of, so the number comes first.
-fn receipt(part: usize, handle: &str) -> Receipt {
-    Receipt(format!("{part}:{handle}"))
+/// What a receipt names.
+struct Named<'a> {
+    /// The number of the item in its message, from 0.
+    part: usize,
+    /// How many items the message has.
+    parts: usize,
+    /// The message's handle.
+    handle: &'a str,
 }
 
-/// The number of the item in its message, and the message's handle. None: no receipt of ours.
-fn parts_of(receipt: &Receipt) -> Option<(usize, &str)> {
-    let (part, handle) = receipt.0.split_once(':')?;
-    Some((part.parse().ok()?, handle))
+/// Handles are of letters that only the server knows the meaning of, so the numbers come first.
+fn receipt(part: usize, parts: usize, handle: &str) -> Receipt {
+    Receipt(format!("{part}/{parts}:{handle}"))
+}
+
+/// What a receipt names. None: it is no receipt of ours.
+fn named(receipt: &Receipt) -> Option<Named<'_>> {
+    let (numbers, handle) = receipt.0.split_once(':')?;
+    let (part, parts) = numbers.split_once('/')?;
+    Some(Named {
+        part: part.parse().ok()?,
+        parts: parts.parse().ok()?,
+        handle,
+    })
 }
 
 /// The handle of the message that a receipt's item is in. None: no receipt of ours.
 pub(super) fn handle_of(receipt: &Receipt) -> Option<&str> {
-    parts_of(receipt).map(|(_, handle)| handle)
+    named(receipt).map(|named| named.handle)
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::contract::item;
 
@@ -216,5 +233,35 @@ mod tests {
     fn a_receipt_of_another_queue_is_none_of_ours() {
         assert_eq!(handle_of(&Receipt("7".to_owned())), None);
         assert_eq!(handle_of(&Receipt("x:y".to_owned())), None);
+    }
+
+    #[test]
+    fn what_became_of_the_other_items_is_never_guessed() {
+        let (mut held, receipts) = held(2);
+        assert_eq!(held.settle(&receipts[0], Fate::Completed), Verdict::Wait);
+        held.forget("a:b/c");
+        assert_eq!(held.settle(&receipts[1], Fate::Completed), Verdict::Lost);
+    }
+
+    proptest! {
+        #[test]
+        fn a_message_waits_for_its_last_item_and_comes_back_if_any_was_given_back(
+            order in prop::collection::vec((0..5_usize, prop::option::of(0..9_u32)), 1..40)
+        ) {
+            let (mut held, receipts) = held(5);
+            let mut fates = [None; 5];
+            for (part, delay) in order {
+                let delay = delay.map(|seconds| SECOND * seconds);
+                let fate = delay.map_or(Fate::Completed, |delay| Fate::Released { delay });
+                fates[part] = Some(delay);
+                let expected = if fates.contains(&None) {
+                    Verdict::Wait
+                } else {
+                    let delays = fates.iter().flatten().flatten();
+                    delays.min().map_or(Verdict::Delete, |&delay| Verdict::Release { delay })
+                };
+                prop_assert_eq!(held.settle(&receipts[part], fate), expected);
+            }
+        }
     }
 }

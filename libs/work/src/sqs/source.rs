@@ -199,6 +199,7 @@ impl Inner {
         let messages = Messages::of(receipts);
         let mut deletes = Vec::new();
         let mut releases = Vec::new();
+        let mut failed = Vec::new();
         {
             let mut held = self.held();
             for (place, receipts_of) in messages.receipts.iter().enumerate() {
@@ -207,11 +208,14 @@ impl Inner {
                 match verdicts.last() {
                     Some(Verdict::Delete) => deletes.push(place),
                     Some(Verdict::Release { delay }) => releases.push((place, delay)),
+                    Some(Verdict::Lost) => failed.push(Failed {
+                        index: place,
+                        error: Error::LeaseLost,
+                    }),
                     Some(Verdict::Wait) | None => {}
                 }
             }
         }
-        let mut failed = Vec::new();
         failed.extend(self.act(Deed::Delete, &messages, &deletes).await);
         while let Some(&(_, delay)) = releases.first() {
             let (same, others): (Vec<_>, Vec<_>) = releases.into_iter().partition(|(_, other)| *other == delay);

@@ -236,6 +236,45 @@ async fn a_lease_is_lost_for_who_extends_it_too_late_and_for_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lost_message_of_several_objects_is_not_deleted_for_one_of_them() {
+    let behind = behind_proxy("lost-several", 3).await;
+    let record = |key| {
+        format!(
+            r#"{{"eventName":"ObjectCreated:Put","s3":{{"bucket":{{"name":"b"}},"object":{{"key":"{key}","size":1}}}}}}"#
+        )
+    };
+    let notification = format!(r#"{{"Records":[{},{}]}}"#, record("k1"), record("k2"));
+    Sqs::shared().send(&behind.at.url, &notification);
+    let receipts = behind.receipts(2).await;
+    behind
+        .proxy
+        .then([entries(&[0], "ReceiptHandleIsInvalid", true, false)]);
+    let failed = behind.queue.extend(&receipts, WAIT * 10).await.unwrap();
+    assert_eq!(indices(&failed), [0, 1], "one message, one lease");
+    let failed = behind.queue.complete(&receipts[..1]).await.unwrap();
+    assert_eq!(indices(&failed), [0]);
+    assert_eq!(failed[0].error, Error::LeaseLost);
+    assert_eq!(Sqs::shared().depth(&behind.at.url).in_flight, 1, "it comes again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_the_network_doubled_does_no_harm() {
+    let behind = behind_proxy("doubled", 3).await;
+    behind.proxy.afterwards(Fault::Twice);
+    assert_eq!(behind.queue.offer(&items(3)).await, Ok(vec![]));
+    behind.proxy.afterwards(Fault::Pass);
+    let mut leases = Vec::new();
+    while leases.len() < 6 {
+        leases.extend(behind.queue.lease(10, WAIT).await.unwrap());
+    }
+    let seqs: BTreeSet<u64> = leases.iter().map(|lease| lease.item.seq).collect();
+    assert_eq!(seqs, (0..3).collect());
+    let receipts: Vec<_> = leases.into_iter().map(|lease| lease.receipt).collect();
+    assert_eq!(behind.queue.complete(&receipts).await, Ok(vec![]));
+    assert!(behind.bodies().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_is_not_kept_twice_when_its_deletion_must_be_repeated() {
     let behind = behind_proxy("twice", 1).await;
     behind.queue.offer(&items(1)).await.unwrap();
@@ -278,6 +317,7 @@ async fn under_faults(seed: u64) {
         3 => Fault::Late(Duration::from_millis(50)),
         4 | 5 => entries(&[0, 2, 5, 8], "InternalError", false, false),
         6 => entries(&[1, 3, 7], "InternalError", false, true),
+        7 => Fault::Twice,
         _ => Fault::Pass,
     });
     offer_all(&behind.queue, items(ITEMS), seed).await;
