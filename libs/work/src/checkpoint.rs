@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Counts;
+
 /// The highest position in an object below which every record is acknowledged or dead-lettered.
 ///
 /// It is bound to the object's entity tag: a checkpoint of another version of the object is worth nothing.
@@ -17,6 +19,9 @@ pub struct Checkpoint {
     pub etag: String,
     /// Where to go on.
     pub position: Position,
+    /// What became of the records below it: whoever goes on counts from here, so that the ledger has the whole item.
+    #[serde(default)]
+    pub counts: Counts,
 }
 
 /// A place in an object where reading can start again.

@@ -6,6 +6,7 @@
 
 pub mod checkpoint;
 pub mod contract;
+pub mod counts;
 pub mod item;
 pub mod memory;
 pub mod queue;
@@ -13,6 +14,7 @@ pub mod settle;
 pub mod sqs;
 
 pub use checkpoint::Checkpoint;
+pub use counts::Counts;
 pub use item::{ByteRange, Compression, Format, WorkItem};
 pub use queue::{Lease, WorkSink, WorkSource};
 pub use settle::{Settlement, settle};

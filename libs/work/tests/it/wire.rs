@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use pf_work::{
-    ByteRange, Checkpoint, Compression, Format, WorkItem,
+    ByteRange, Checkpoint, Compression, Counts, Format, WorkItem,
     checkpoint::Position,
     item::{ParseError, VERSION},
 };
@@ -76,13 +76,19 @@ fn a_checkpoint_names_the_object_and_the_place() {
         seq: 3,
         etag: "\"e\"".to_owned(),
         position,
+        counts: Counts {
+            records_in: 2,
+            records_out: 1,
+            records_rejected: 1,
+            ..Counts::default()
+        },
     };
     let json = |position| serde_json::to_string(&checkpoint(position)).unwrap();
-    expect![[r#"{"v":1,"job":"j","seq":3,"etag":"\"e\"","position":{"kind":"byte","offset":7}}"#]]
+    expect![[r#"{"v":1,"job":"j","seq":3,"etag":"\"e\"","position":{"kind":"byte","offset":7},"counts":{"records_in":2,"records_out":1,"records_filtered":0,"records_dropped":0,"records_rejected":1,"records_duplicate":0,"wire_bytes":0,"decompressed_bytes":0,"output_bytes":0}}"#]]
         .assert_eq(&json(Position::Byte { offset: 7 }));
-    expect![[r#"{"v":1,"job":"j","seq":3,"etag":"\"e\"","position":{"kind":"frame","offset":7,"decompressed_offset":70,"skip_bytes":2}}"#]]
+    expect![[r#"{"v":1,"job":"j","seq":3,"etag":"\"e\"","position":{"kind":"frame","offset":7,"decompressed_offset":70,"skip_bytes":2},"counts":{"records_in":2,"records_out":1,"records_filtered":0,"records_dropped":0,"records_rejected":1,"records_duplicate":0,"wire_bytes":0,"decompressed_bytes":0,"output_bytes":0}}"#]]
         .assert_eq(&json(Position::Frame { offset: 7, decompressed_offset: 70, skip_bytes: 2 }));
-    expect![[r#"{"v":1,"job":"j","seq":3,"etag":"\"e\"","position":{"kind":"row","row_group":1,"row":9}}"#]]
+    expect![[r#"{"v":1,"job":"j","seq":3,"etag":"\"e\"","position":{"kind":"row","row_group":1,"row":9},"counts":{"records_in":2,"records_out":1,"records_filtered":0,"records_dropped":0,"records_rejected":1,"records_duplicate":0,"wire_bytes":0,"decompressed_bytes":0,"output_bytes":0}}"#]]
         .assert_eq(&json(Position::Row { row_group: 1, row: 9 }));
 }
 

@@ -1,0 +1,145 @@
+//! The front door: one job's folder in a state directory.
+
+use std::{fmt::Write as _, sync::Arc};
+
+use bytes::Bytes;
+use futures::{StreamExt as _, stream::BoxStream};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    Place, Result,
+    part::{Part, damaged},
+    place::Memory,
+};
+
+/// Documents that are fetched ahead of their reader.
+const FETCHES_MAX: usize = 8;
+
+/// One job's documents. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct StateDir {
+    place: Arc<dyn Place>,
+    job: String,
+}
+
+impl StateDir {
+    /// A job's documents in memory.
+    pub fn in_memory(memory: Arc<Memory>, job: &str) -> Self {
+        Self::on(memory, job)
+    }
+
+    fn on(place: Arc<dyn Place>, job: &str) -> Self {
+        Self {
+            place,
+            job: job.to_owned(),
+        }
+    }
+
+    /// The job.
+    pub fn job(&self) -> &str {
+        &self.job
+    }
+
+    /// Where the job's documents are, for messages.
+    pub fn address(&self) -> String {
+        self.place.address("")
+    }
+
+    pub(crate) fn place(&self) -> &dyn Place {
+        &*self.place
+    }
+
+    pub(crate) fn place_shared(&self) -> Arc<dyn Place> {
+        Arc::clone(&self.place)
+    }
+
+    /// Every name that begins with `prefix`.
+    pub(crate) async fn names(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut names: Vec<String> = Vec::new();
+        loop {
+            let page = self.place.list(prefix, names.last().map(String::as_str)).await?;
+            names.extend(page.names);
+            if page.is_last {
+                return Ok(names);
+            }
+        }
+    }
+
+    /// The parts of these names in their order, each given to `read` on a thread where that may take its time.
+    pub(crate) fn parts<About, T, Read>(&self, names: Vec<String>, read: Read) -> BoxStream<'static, Result<T>>
+    where
+        About: DeserializeOwned + 'static,
+        T: Send + 'static,
+        Read: Fn(Part<About>) -> Result<T> + Clone + Send + Sync + 'static,
+    {
+        let place = self.place_shared();
+        futures::stream::iter(names)
+            .map(move |name| {
+                let (place, read) = (Arc::clone(&place), read.clone());
+                async move {
+                    let address = place.address(&name);
+                    let Some(bytes) = place.get(&name).await? else {
+                        return Err(damaged(&address, "it was taken away while it was read"));
+                    };
+                    computed(move || Part::open(address, bytes).and_then(read)).await
+                }
+            })
+            .buffered(FETCHES_MAX)
+            .boxed()
+    }
+}
+
+/// Runs what may take milliseconds on a thread where that holds up nobody.
+pub(crate) async fn computed<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Encodes on such a thread.
+pub(crate) async fn encoded(encode: impl FnOnce() -> Bytes + Send + 'static) -> Bytes {
+    computed(encode).await
+}
+
+/// `text` as one part of a path: everything but letters, digits and `-._` is percent-encoded, and so are dots that would
+/// make it a special name. Different texts never become the same name.
+pub(crate) fn file_name(text: &str) -> String {
+    let is_special = text.bytes().all(|byte| byte == b'.');
+    let mut name = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'.' if is_special => name.push_str("%2E"),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => name.push(byte.into()),
+            _ => write!(name, "%{byte:02X}").expect("writing to a string does not fail"),
+        }
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_job_is_one_folder_whatever_its_name() {
+        for (job, folder) in [
+            ("2024", "2024"),
+            ("logs/nginx", "logs%2Fnginx"),
+            ("..", "%2E%2E"),
+            ("a..b", "a..b"),
+            ("é %", "%C3%A9%20%25"),
+        ] {
+            assert_eq!(file_name(job), folder);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn different_jobs_have_different_folders(one in any::<String>(), other in any::<String>()) {
+            prop_assert_eq!(file_name(&one) == file_name(&other), one == other);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The manifest: written once, read whole, gone on with after a stop.
+
+use pf_state::{Error, Seal};
+
+use super::jobs::{addition, in_memory, item, items_of, plan};
+
+#[tokio::test]
+async fn what_was_added_is_read_in_order_and_the_seal_has_the_sums() {
+    let (_, state) = in_memory();
+    let mut writer = state.write_manifest(&plan()).await.unwrap();
+    for seqs in [0..10, 10..11, 11..40] {
+        writer.add(addition(seqs)).await.unwrap();
+    }
+    assert_eq!(state.seal().await.unwrap(), None, "nothing is sealed by itself");
+    let seal = writer.seal().await.unwrap();
+    assert_eq!(
+        seal,
+        Seal {
+            items: 40,
+            parts: 3,
+            objects: 40,
+            bytes: 400
+        }
+    );
+    assert_eq!(state.seal().await.unwrap(), Some(seal));
+    let (items, is_sealed) = items_of(&state).await.unwrap();
+    assert!(is_sealed);
+    assert_eq!(items, (0..40).map(item).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn reading_may_begin_at_any_item() {
+    let (_, state) = in_memory();
+    let mut writer = state.write_manifest(&plan()).await.unwrap();
+    for part in 0..30 {
+        writer.add(addition(part * 7..part * 7 + 7)).await.unwrap();
+    }
+    writer.seal().await.unwrap();
+    for from in [0, 1, 6, 7, 8, 100, 208, 209, 210, 5000] {
+        let mut reader = state.read_manifest(from).await.unwrap();
+        let mut seqs = Vec::new();
+        while let Some(items) = reader.next().await.unwrap() {
+            seqs.extend(items.iter().map(|item| item.seq));
+        }
+        assert_eq!(seqs, (from..210).collect::<Vec<_>>(), "from {from}");
+        assert_eq!(reader.seal().map(|seal| seal.items), Some(210), "from {from}");
+    }
+}
+
+#[tokio::test]
+async fn a_restarted_writer_goes_on_where_the_manifest_ends() {
+    let (_, state) = in_memory();
+    let mut first = state.write_manifest(&plan()).await.unwrap();
+    first.add(addition(0..5)).await.unwrap();
+    drop(first);
+    let mut second = state.write_manifest(&plan()).await.unwrap();
+    assert_eq!(second.next_seq(), 5);
+    assert_eq!(second.cursors()[""], item(4).uri);
+    second.add(addition(5..8)).await.unwrap();
+    let seal = second.seal().await.unwrap();
+    let third = state.write_manifest(&plan()).await.unwrap();
+    assert!(third.is_sealed());
+    assert_eq!(third.reached(), seal);
+    assert_eq!(items_of(&state).await.unwrap().0.len(), 8);
+}
+
+#[tokio::test]
+async fn of_two_writers_one_is_told() {
+    let (_, state) = in_memory();
+    let mut one = state.write_manifest(&plan()).await.unwrap();
+    let mut other = state.write_manifest(&plan()).await.unwrap();
+    one.add(addition(0..5)).await.unwrap();
+    let error = other.add(addition(0..4)).await.unwrap_err();
+    assert!(matches!(error, Error::Contested { .. }), "{error}");
+    let error = other.seal().await.unwrap_err();
+    assert!(matches!(error, Error::Contested { .. }), "{error}");
+    assert_eq!(items_of(&state).await.unwrap().0.len(), 5);
+}
+
+#[tokio::test]
+async fn a_seal_and_an_addition_exclude_each_other() {
+    let (_, state) = in_memory();
+    let mut one = state.write_manifest(&plan()).await.unwrap();
+    let mut other = state.write_manifest(&plan()).await.unwrap();
+    one.seal().await.unwrap();
+    let error = other.add(addition(0..1)).await.unwrap_err();
+    assert!(matches!(error, Error::Contested { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn another_plan_is_refused_with_the_flags_that_differ() {
+    let (_, state) = in_memory();
+    state.write_manifest(&plan()).await.unwrap();
+    let mut other = plan();
+    other.insert("--uri".to_owned(), "s3://elsewhere/".to_owned());
+    other.insert("--pattern".to_owned(), "*.gz".to_owned());
+    let error = state.write_manifest(&other).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the job ns/job was begun with other flags (--pattern was not given, now `*.gz`; --uri was `s3://logs/`, now \
+         `s3://elsewhere/`): use those, or another --job"
+    );
+}
+
+#[tokio::test]
+async fn an_empty_job_is_sealed_too() {
+    let (_, state) = in_memory();
+    let seal = state.write_manifest(&plan()).await.unwrap().seal().await.unwrap();
+    assert_eq!(seal.items, 0);
+    assert_eq!(state.seal().await.unwrap(), Some(seal));
+    assert_eq!(items_of(&state).await.unwrap(), (vec![], true));
+}
+
+#[tokio::test]
+async fn what_was_offered_is_remembered() {
+    let (_, state) = in_memory();
+    assert_eq!(state.offered().await.unwrap(), 0);
+    state.set_offered(10).await.unwrap();
+    state.set_offered(25).await.unwrap();
+    assert_eq!(state.offered().await.unwrap(), 25);
+}

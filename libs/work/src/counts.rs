@@ -1,0 +1,73 @@
+//! What became of an item's records: the counts that a checkpoint carries on and that the ledger keeps.
+
+use std::ops::AddAssign;
+
+use serde::{Deserialize, Serialize};
+
+/// Records and bytes of one work item, from its start up to where it was read.
+///
+/// Every record that was read is written, filtered out, dropped or rejected, so `in = out + filtered + dropped +
+/// rejected` holds whenever an item is settled or checkpointed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counts {
+    /// Records read.
+    pub records_in: u64,
+    /// Records that the sink has, whether it took them now or had them before.
+    pub records_out: u64,
+    /// Records that the filter did not let through.
+    pub records_filtered: u64,
+    /// Records that the transform did away with on purpose.
+    pub records_dropped: u64,
+    /// Records that became dead letters.
+    pub records_rejected: u64,
+    /// Of `records_out`, those that the sink had before.
+    pub records_duplicate: u64,
+    /// Bytes of the object as stored.
+    pub wire_bytes: u64,
+    /// Bytes of records before any work on them: NDJSON decompressed, Parquet pages uncompressed.
+    pub decompressed_bytes: u64,
+    /// Bytes of documents.
+    pub output_bytes: u64,
+}
+
+impl Counts {
+    /// Whether every record that was read is accounted for.
+    pub fn balances(&self) -> bool {
+        let accounted = [
+            self.records_out,
+            self.records_filtered,
+            self.records_dropped,
+            self.records_rejected,
+        ];
+        accounted.into_iter().try_fold(0, u64::checked_add) == Some(self.records_in)
+            && self.records_duplicate <= self.records_out
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        let Self {
+            records_in,
+            records_out,
+            records_filtered,
+            records_dropped,
+            records_rejected,
+            records_duplicate,
+            wire_bytes,
+            decompressed_bytes,
+            output_bytes,
+        } = other;
+        // Numbers read from a damaged or hostile file must not bring the reader down.
+        let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
+        add(&mut self.records_in, records_in);
+        add(&mut self.records_out, records_out);
+        add(&mut self.records_filtered, records_filtered);
+        add(&mut self.records_dropped, records_dropped);
+        add(&mut self.records_rejected, records_rejected);
+        add(&mut self.records_duplicate, records_duplicate);
+        add(&mut self.wire_bytes, wire_bytes);
+        add(&mut self.decompressed_bytes, decompressed_bytes);
+        add(&mut self.output_bytes, output_bytes);
+    }
+}
