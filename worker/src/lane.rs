@@ -259,9 +259,12 @@ fn storage_outcome(error: &pf_storage::Error) -> Outcome {
     match error {
         Error::Unavailable { .. } => Outcome::Unavailable { reason },
         Error::Denied { .. } | Error::NoSuchBucket { .. } => Outcome::Refused { reason },
-        Error::BadUri { .. } | Error::NotFound { .. } | Error::Changed { .. } | Error::Failed { .. } => {
-            Outcome::Broken { reason }
-        }
+        // A read has no reason to say that something exists.
+        Error::BadUri { .. }
+        | Error::NotFound { .. }
+        | Error::Changed { .. }
+        | Error::Exists { .. }
+        | Error::Failed { .. } => Outcome::Broken { reason },
     }
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 
-use crate::{Error, ListPage, ListRequest, ObjectMeta, ObjectUri, Result, read::same_etag, trouble::Trouble};
+use crate::{Error, ListPage, ListRequest, ObjectMeta, ObjectUri, PutMode, Result, read::same_etag, trouble::Trouble};
 
 /// The objects of one scheme.
 #[async_trait]
@@ -26,6 +26,24 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// An object that ends before `range` does is an error: [`Error::Changed`] when bound to a version, because the
     /// range comes from a time when it had another size, and [`Error::Failed`] otherwise.
     async fn open(&self, uri: &ObjectUri, version: &Version, range: Range<u64>, trouble: &Trouble) -> Result<Body>;
+
+    /// Stores an object, whole or not at all.
+    async fn put(&self, uri: &ObjectUri, bytes: Bytes, mode: PutMode) -> Result<Put>;
+
+    /// Deletes an object; one that is missing is deleted already.
+    async fn delete(&self, uri: &ObjectUri) -> Result<()>;
+}
+
+/// What became of a [`Backend::put`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// It is stored.
+    Stored,
+    /// There was an object, which was to be created.
+    Exists {
+        /// It may be the one that was to be created: an earlier attempt's answer was lost.
+        perhaps_ours: bool,
+    },
 }
 
 /// What tells one version of an object from another, as far as it is known.

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use futures::TryStreamExt as _;
+use bytes::Bytes;
+use futures::{TryStreamExt as _, future::join_all};
 
-use crate::{Error, ListPage, ListRequest, ObjectMeta, ObjectUri, Storage, read::PIECE_BYTES_MAX};
+use crate::{Error, ListPage, ListRequest, ObjectMeta, ObjectUri, PutMode, Result, Storage, read::PIECE_BYTES_MAX};
 
 /// A place for objects, empty at first, that a test may fill.
 pub trait World {
@@ -273,6 +274,152 @@ pub async fn what_is_missing_is_told_as_missing(world: &impl World) {
         })
         .await;
     assert!(matches!(list, Err(Error::NoSuchBucket { .. })), "{list:?}");
+}
+
+/// What is put is read and listed as it was put, whatever its key and however deep, also when it is empty.
+pub async fn what_is_put_is_read_and_listed(world: &impl World) {
+    let mut expected: Vec<(&str, Vec<u8>)> = AWKWARD_KEYS.iter().map(|key| (*key, key.as_bytes().to_vec())).collect();
+    expected.push(("empty", Vec::new()));
+    expected.push(("three/folders/down", pattern(PIECE_BYTES_MAX + 1)));
+    expected.sort_unstable();
+    for (index, (key, bytes)) in expected.iter().enumerate() {
+        let mode = [PutMode::Overwrite, PutMode::Create][index % 2];
+        put(world, key, bytes, mode).await.expect("nothing is there");
+    }
+    let objects = all_objects(world, request(world, "")).await;
+    assert_eq!(
+        keys(world, &objects),
+        expected.iter().map(|(key, _)| *key).collect::<Vec<_>>()
+    );
+    for (object, (key, bytes)) in objects.iter().zip(&expected) {
+        let range = 0..object.size_bytes;
+        let read = world.storage().read_range(&object.uri, Some(&object.etag), range).await;
+        assert!(read.expect("it is listed") == bytes, "{key}");
+    }
+}
+
+/// Overwriting replaces all of an object, and its version.
+pub async fn overwriting_replaces_all_of_an_object(world: &impl World) {
+    let uri = at(world, "object");
+    put(world, "object", b"the first, longer one", PutMode::Overwrite)
+        .await
+        .expect("nothing is there");
+    let first = world.storage().head(&uri).await.expect("it was stored");
+    put(world, "object", b"the second", PutMode::Overwrite)
+        .await
+        .expect("it is replaced");
+    let second = world.storage().head(&uri).await.expect("it was stored");
+    assert_eq!(second.size_bytes, 10);
+    let read = world.storage().read_range(&uri, Some(&first.etag), 0..10).await;
+    assert!(matches!(read, Err(Error::Changed { .. })), "{read:?}");
+    let read = world.storage().read_range(&uri, Some(&second.etag), 0..10).await;
+    assert_eq!(read.expect("it is that version"), "the second");
+}
+
+/// Who reads while others write gets all of one version.
+pub async fn a_reader_never_sees_half_of_a_write(world: &impl World) {
+    const SIZE: usize = 100_000;
+    put(world, "object", &vec![0; SIZE], PutMode::Overwrite)
+        .await
+        .expect("nothing is there");
+    let uri = at(world, "object");
+    let write = async {
+        for number in 1..=50 {
+            put(world, "object", &vec![number; SIZE], PutMode::Overwrite)
+                .await
+                .expect("it is replaced");
+        }
+    };
+    let read = async {
+        for _ in 0..50 {
+            let bytes = world
+                .storage()
+                .read_range(&uri, None, 0..SIZE as u64)
+                .await
+                .expect("it is there");
+            assert!(bytes.iter().all(|&byte| byte == bytes[0]), "two versions in one");
+        }
+    };
+    futures::join!(write, read);
+}
+
+/// What exists is not created again, and stays as it is, also when it is the same bytes.
+pub async fn what_exists_is_not_created_again(world: &impl World) {
+    put(world, "object", b"first", PutMode::Create)
+        .await
+        .expect("nothing is there");
+    for bytes in ["first", "second", ""] {
+        let again = put(world, "object", bytes.as_bytes(), PutMode::Create).await;
+        assert!(matches!(again, Err(Error::Exists { .. })), "{again:?}");
+    }
+    assert_eq!(
+        world
+            .storage()
+            .read_range(&at(world, "object"), None, 0..5)
+            .await
+            .expect("it was stored"),
+        "first"
+    );
+    world
+        .storage()
+        .delete([at(world, "object")])
+        .await
+        .expect("it is there");
+    put(world, "object", b"third", PutMode::Create)
+        .await
+        .expect("nothing is there any more");
+}
+
+/// Of many that create an object at once, one wins, and the object is the winner's; nothing else is left behind.
+pub async fn of_many_that_create_an_object_one_wins(world: &impl World) {
+    for round in 0..4 {
+        let key = format!("race {round}");
+        let texts: Vec<String> = (0..16).map(|number| format!("{number:02}")).collect();
+        let outcomes = join_all(
+            texts
+                .iter()
+                .map(|text| put(world, &key, text.as_bytes(), PutMode::Create)),
+        )
+        .await;
+        let mut winners = Vec::new();
+        for (text, outcome) in texts.iter().zip(outcomes) {
+            match outcome {
+                Ok(()) => winners.push(text.as_str()),
+                Err(Error::Exists { .. }) => {}
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        let stored = world
+            .storage()
+            .read_range(&at(world, &key), None, 0..2)
+            .await
+            .expect("one won");
+        assert_eq!(winners, [str::from_utf8(&stored).expect("it is one of the texts")]);
+        assert_eq!(all_objects(world, request(world, "")).await.len(), round + 1);
+    }
+}
+
+/// Deleted objects are gone, others stay, and those that are missing are no error.
+pub async fn deleting_what_is_missing_is_no_error(world: &impl World) {
+    let gone: Vec<String> = AWKWARD_KEYS.iter().map(|key| format!("gone/{key}")).collect();
+    for key in gone.iter().map(String::as_str).chain(["stays", "gone.txt"]) {
+        world.put(key, b"x");
+    }
+    let uris: Vec<ObjectUri> = gone.iter().map(|key| at(world, key)).collect();
+    for _ in 0..2 {
+        world.storage().delete(uris.clone()).await.expect("they are gone then");
+        let objects = all_objects(world, request(world, "")).await;
+        assert_eq!(keys(world, &objects), ["gone.txt", "stays"]);
+    }
+    let missing = ["never/was", "gone", "stays/below"].map(|key| at(world, key));
+    world.storage().delete(missing).await.expect("they are missing");
+    world.storage().delete([]).await.expect("there is nothing to do");
+    assert_eq!(all_objects(world, request(world, "")).await.len(), 2);
+}
+
+async fn put(world: &impl World, key: &str, bytes: &[u8], mode: PutMode) -> Result<()> {
+    let bytes = Bytes::copy_from_slice(bytes);
+    world.storage().put(&at(world, key), bytes, mode).await
 }
 
 /// A question for all objects below `prefix`, which is relative to the root.

@@ -32,11 +32,17 @@ pub enum Error {
         /// Its address.
         uri: String,
     },
+    /// There is an object already where one was to be created.
+    #[error("{uri} exists already")]
+    Exists {
+        /// Its address.
+        uri: String,
+    },
     /// Who asks must be set up otherwise: the server knows us and refuses, there are no credentials or wrong ones, the
     /// bucket is in another region, the endpoint is none or not to be trusted. Every other object would fare the same.
     #[error("cannot {action} {uri}: {reason}")]
     Denied {
-        /// `list` or `read`.
+        /// `list`, `read`, `write` or `delete`.
         action: &'static str,
         /// The address.
         uri: String,
@@ -46,7 +52,7 @@ pub enum Error {
     /// Network, throttling or a server's fault, still there after all retries: worth another try later.
     #[error("cannot {action} {uri} after {attempts} attempts")]
     Unavailable {
-        /// `list` or `read`.
+        /// `list`, `read`, `write` or `delete`.
         action: &'static str,
         /// The address.
         uri: String,
@@ -59,7 +65,7 @@ pub enum Error {
     /// The server's answer makes no sense to us, or the file system refused: another try won't help.
     #[error("cannot {action} {uri}")]
     Failed {
-        /// `list` or `read`.
+        /// `list`, `read`, `write` or `delete`.
         action: &'static str,
         /// The address.
         uri: String,

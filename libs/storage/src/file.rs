@@ -5,6 +5,7 @@
 //! devices are no objects. All system calls run on tokio's blocking threads.
 
 mod walk;
+mod write;
 
 use std::{
     fs::{File, Metadata},
@@ -21,8 +22,8 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 
 use crate::{
-    Error, ListPage, ListRequest, ObjectMeta, ObjectUri, Result,
-    backend::{Backend, Body, BodyError, Version},
+    Error, ListPage, ListRequest, ObjectMeta, ObjectUri, PutMode, Result,
+    backend::{Backend, Body, BodyError, Put, Version},
     file::walk::Walk,
     read::{PIECE_BYTES_MAX, same_etag},
     trouble::Trouble,
@@ -123,6 +124,22 @@ impl Backend for Files {
         })
         .boxed();
         Ok(Body { version, pieces })
+    }
+
+    async fn put(&self, uri: &ObjectUri, bytes: Bytes, mode: PutMode) -> Result<Put> {
+        let put = {
+            let uri = uri.clone();
+            move || write::put(&uri, &bytes, mode)
+        };
+        blocking("write", uri, put).await
+    }
+
+    async fn delete(&self, uri: &ObjectUri) -> Result<()> {
+        let delete = {
+            let uri = uri.clone();
+            move || write::delete(&uri)
+        };
+        blocking("delete", uri, delete).await
     }
 }
 
@@ -253,11 +270,11 @@ fn etag_of(metadata: &Metadata) -> String {
 
 fn refused(action: &'static str, uri: &ObjectUri, error: std::io::Error) -> Error {
     match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => not_found(uri),
-        ErrorKind::PermissionDenied => Error::Denied {
+        ErrorKind::NotFound | ErrorKind::NotADirectory if action != "write" => not_found(uri),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Error::Denied {
             action,
             uri: uri.to_string(),
-            reason: "the file system denies it to this user".to_owned(),
+            reason: format!("the file system denies it to this user: {error}"),
         },
         _ => Error::Failed {
             action,

@@ -1,4 +1,4 @@
-//! Objects behind a URI: list them, read ranges of them. `s3://bucket/key` and `file:///path` behave alike.
+//! Objects behind a URI: list them, read ranges of them, store and delete small ones. `s3://bucket/key` and `file:///path` behave alike.
 //!
 //! The room knows nothing of records, formats or work items. It alone knows the S3 SDK.
 //!
@@ -23,5 +23,5 @@ pub use error::{Error, Result};
 pub use list::{ListPage, ListRequest, ObjectMeta};
 pub use patience::Patience;
 pub use read::ByteStream;
-pub use store::{Options, Storage};
+pub use store::{Options, PutMode, Storage};
 pub use uri::ObjectUri;

@@ -14,17 +14,18 @@ use async_trait::async_trait;
 use aws_sdk_s3::{
     Client,
     operation::get_object::GetObjectOutput,
-    primitives::DateTime,
+    primitives::{ByteStream, DateTime},
     types::{EncodingType, Object},
 };
+use bytes::Bytes;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
 use self::{client::Attempts, fault::Call};
 use crate::{
-    ListPage, ListRequest, ObjectMeta, ObjectUri, Options, Result,
-    backend::{Backend, Body, BodyError, BoxError, Version},
+    Error, ListPage, ListRequest, ObjectMeta, ObjectUri, Options, PutMode, Result,
+    backend::{Backend, Body, BodyError, BoxError, Put, Version},
     file::too_short,
     trouble::Trouble,
 };
@@ -162,6 +163,46 @@ impl Backend for S3 {
             last_modified: answer.last_modified.as_ref().and_then(moment),
         };
         Ok(Body { version, pieces })
+    }
+
+    async fn put(&self, uri: &ObjectUri, bytes: Bytes, mode: PutMode) -> Result<Put> {
+        let (bucket, key) = parts(uri);
+        let (call, client, attempts) = self.call("write", uri, &Trouble::default()).await;
+        let answer = client
+            .put_object()
+            .bucket(bucket)
+            .key(key)
+            .body(ByteStream::from(bytes))
+            .set_if_none_match((mode == PutMode::Create).then(|| "*".to_owned()))
+            .customize()
+            .config_override(attempts.watching())
+            .send()
+            .await;
+        match answer.map_err(|error| call.failure(error)) {
+            Ok(_) => Ok(Put::Stored),
+            Err(Error::Exists { .. }) => Ok(Put::Exists {
+                perhaps_ours: attempts.count() > 1,
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn delete(&self, uri: &ObjectUri) -> Result<()> {
+        let (bucket, key) = parts(uri);
+        let (call, client, attempts) = self.call("delete", uri, &Trouble::default()).await;
+        let answer = client
+            .delete_object()
+            .bucket(bucket)
+            .key(key)
+            .customize()
+            .config_override(attempts.watching())
+            .send()
+            .await;
+        match answer.map_err(|error| call.failure(error)) {
+            // S3 says nothing of a missing object, some other servers do.
+            Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -3,12 +3,18 @@
 use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 
 use crate::{
-    Budget, ByteStream, ListPage, ListRequest, ObjectMeta, ObjectUri, Patience, Result, backend::Backend, file::Files,
-    read::Reader, s3::S3,
+    Budget, ByteStream, Error, ListPage, ListRequest, ObjectMeta, ObjectUri, Patience, Result,
+    backend::{Backend, Put},
+    file::Files,
+    read::Reader,
+    s3::S3,
 };
+
+/// Deletions on their way at once: enough to hide the server's answer time, and few beside what a lane asks for.
+const DELETIONS_MAX: usize = 16;
 
 /// How to reach S3, and how much to hold. Only the last two matter to `file://`.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +51,15 @@ impl fmt::Debug for AccessKey {
             .field("id", &self.id)
             .finish_non_exhaustive()
     }
+}
+
+/// What [`Storage::put`] does where there is an object already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutMode {
+    /// Replace it.
+    Overwrite,
+    /// Leave it, and say [`Error::Exists`]: of several that create the same object at once, one wins.
+    Create,
 }
 
 /// A handle for objects on S3 and on the local file system; cheap to clone.
@@ -88,9 +103,9 @@ impl Storage {
     /// A stream of `range` of the object, of the version that `etag` names where one is given, else of the version
     /// that the first answer names.
     ///
-    /// It yields the whole range or an error: [`Error::Changed`](crate::Error::Changed) when the version differs or
-    /// the object is shorter than the range of a given version, [`Error::Failed`](crate::Error::Failed) when it is
-    /// shorter and no version was given. An empty range yields nothing and asks nothing.
+    /// It yields the whole range or an error: [`Error::Changed`] when the version differs or the object is shorter than
+    /// the range of a given version, [`Error::Failed`] when it is shorter and no version was given. An empty range
+    /// yields nothing and asks nothing.
     pub fn read(&self, uri: &ObjectUri, etag: Option<&str>, range: Range<u64>) -> ByteStream {
         if range.is_empty() {
             return futures::stream::empty().boxed();
@@ -106,6 +121,51 @@ impl Storage {
         self.reader(uri, etag, range)
             .into_bytes(self.inner.budget.clone())
             .await
+    }
+
+    /// Stores an object in one request, whole or not at all: whoever reads meanwhile gets either what was there or all
+    /// of `bytes`, which should be small, since an attempt must come through within [`Patience::answer_max`]. When it
+    /// returns, the object is stored for good and every listing shows it. A bucket must exist; folders are made.
+    ///
+    /// Behind [`Error::Unavailable`] it may be stored or not, as always when an answer is lost. Where one was lost
+    /// before a later attempt found an object, that counts as ours if it holds `bytes`: who creates an object to win a
+    /// race puts something into it that no other would. `Create` needs a server that knows `If-None-Match: *` (S3,
+    /// `MinIO`, versitygw); one that doesn't says so, or overwrites.
+    pub async fn put(&self, uri: &ObjectUri, bytes: Bytes, mode: PutMode) -> Result<()> {
+        let is_stored = match self.backend(uri).put(uri, bytes.clone(), mode).await? {
+            Put::Stored => true,
+            Put::Exists { perhaps_ours } => perhaps_ours && self.holds(uri, &bytes).await?,
+        };
+        is_stored
+            .then_some(())
+            .ok_or_else(|| Error::Exists { uri: uri.to_string() })
+    }
+
+    /// Deletes objects; those that are missing are deleted already. After an error any of the others may be left.
+    pub async fn delete(&self, uris: impl IntoIterator<Item = ObjectUri>) -> Result<()> {
+        futures::stream::iter(uris.into_iter().map(Ok))
+            .try_for_each_concurrent(
+                DELETIONS_MAX,
+                |uri| async move { self.backend(&uri).delete(&uri).await },
+            )
+            .await
+    }
+
+    /// Whether the object is these bytes.
+    async fn holds(&self, uri: &ObjectUri, bytes: &Bytes) -> Result<bool> {
+        let found = async {
+            let object = self.head(uri).await?;
+            if object.size_bytes != bytes.len() as u64 {
+                return Ok(false);
+            }
+            // Beside the budget: they are no more than the caller holds.
+            let reader = self.reader(uri, Some(&object.etag), 0..object.size_bytes);
+            Ok(reader.into_bytes(None).await? == bytes)
+        };
+        match found.await {
+            Err(Error::NotFound { .. } | Error::Changed { .. }) => Ok(false),
+            found => found,
+        }
     }
 
     /// The budget of [`Options::bytes_in_flight_max`], for who holds bytes of objects in other forms.

@@ -23,3 +23,5 @@ mod versions;
 mod warnings;
 #[path = "it/worlds.rs"]
 mod worlds;
+#[path = "it/writes.rs"]
+mod writes;

@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-use super::{meta, refused};
+use super::{meta, refused, write::UNFINISHED_PREFIX};
 use crate::{Error, ListPage, ObjectMeta, ObjectUri, Result};
 
 /// A listing in progress.
@@ -162,7 +162,8 @@ impl Walk {
         for entry in std::fs::read_dir(path_of(folder))? {
             let entry = entry?;
             let name = entry.file_name();
-            if !name.as_bytes().starts_with(name_prefix) {
+            let is_unfinished = name.as_bytes().starts_with(UNFINISHED_PREFIX.as_bytes());
+            if is_unfinished || !name.as_bytes().starts_with(name_prefix) {
                 continue;
             }
             let slash = match kind(entry.file_type()?, &entry.path())? {

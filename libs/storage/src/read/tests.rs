@@ -7,7 +7,7 @@ use futures::TryStreamExt as _;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{ListPage, ListRequest, ObjectMeta};
+use crate::{ListPage, ListRequest, ObjectMeta, PutMode, backend::Put};
 
 /// One object behind connections that break as planned, one break a connection; when the plan is done, none does.
 #[derive(Debug)]
@@ -82,6 +82,14 @@ impl Backend for Unreliable {
             version: version.expect("the last one stays"),
             pieces: pieces.boxed(),
         })
+    }
+
+    async fn put(&self, _uri: &ObjectUri, _bytes: Bytes, _mode: PutMode) -> Result<Put> {
+        unreachable!("readers don't write")
+    }
+
+    async fn delete(&self, _uri: &ObjectUri) -> Result<()> {
+        unreachable!("readers don't write")
     }
 }
 

@@ -173,6 +173,13 @@ impl ClassifyRetry for Attempts {
         let Some(Err(error)) = context.output_or_error() else {
             return RetryAction::NoActionIndicated;
         };
+        // Of calls of ours only conditional writes are answered so: one of the same key was on its way.
+        if context
+            .response()
+            .is_some_and(|response| response.status().as_u16() == 409)
+        {
+            return RetryAction::transient_error();
+        }
         match obstacle::of(error) {
             Some(Obstacle::UnknownHost) if self.count() < UNKNOWN_HOST_ATTEMPTS_MAX => RetryAction::NoActionIndicated,
             Some(_) => RetryAction::RetryForbidden,

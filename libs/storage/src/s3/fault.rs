@@ -36,7 +36,10 @@ const DENIED_CODES: &[&str] = &[
 /// What a server answers when the same question may go well later, beside statuses 408, 429, 500, 502, 503 and 504.
 const BUSY_CODES: &[&str] = &[
     "BandwidthLimitExceeded",
+    // Another conditional write of the same key was on its way.
+    "ConditionalRequestConflict",
     "InternalError",
+    "OperationAborted",
     "RequestLimitExceeded",
     "RequestTimeout",
     "ServiceUnavailable",
@@ -176,9 +179,10 @@ impl Call<'_> {
             // Before the statuses, which servers differ in.
             _ if DENIED_CODES.contains(&code) => self.denied(&refusal),
             _ if refusal.is_foreign() => self.foreign(&refusal),
-            404 if self.action == "list" && code.is_empty() => self.no_such_bucket(),
-            404 if self.action == "list" => self.failed(refusal),
+            404 if matches!(self.action, "list" | "write") && code.is_empty() => self.no_such_bucket(),
+            404 if matches!(self.action, "list" | "write") => self.failed(refusal),
             404 => Error::NotFound { uri: uri() },
+            412 if self.action == "write" => Error::Exists { uri: uri() },
             412 => self.changed(),
             _ if refusal.is_redirect() || REGION_CODES.contains(&code) => self.elsewhere(&refusal),
             401 | 403 => self.denied(&refusal),

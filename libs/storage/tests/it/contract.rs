@@ -36,4 +36,10 @@ both_hold! {
     a_range_beyond_the_object_is_an_error
     another_version_is_told_as_changed
     what_is_missing_is_told_as_missing
+    what_is_put_is_read_and_listed
+    overwriting_replaces_all_of_an_object
+    a_reader_never_sees_half_of_a_write
+    what_exists_is_not_created_again
+    of_many_that_create_an_object_one_wins
+    deleting_what_is_missing_is_no_error
 }
