@@ -4,9 +4,10 @@
 //! - [`Place::create`] has one winner among all who try a name at the same time.
 //! - A listing shows every document that was put before it began, in the order of the names' bytes.
 //!
-//! [`Memory`] is for tests and simulations.
+//! [`Objects`] is an S3 prefix or a folder, [`Memory`] is for tests and simulations.
 
 mod memory;
+mod objects;
 
 use std::fmt;
 
@@ -14,7 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use pf_storage::Result;
 
-pub use self::memory::Memory;
+pub use self::{memory::Memory, objects::Objects};
 
 /// A page of a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

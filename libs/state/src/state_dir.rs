@@ -4,12 +4,13 @@ use std::{fmt::Write as _, sync::Arc};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, stream::BoxStream};
+use pf_storage::{ObjectUri, Storage};
 use serde::de::DeserializeOwned;
 
 use crate::{
     Place, Result,
     part::{Part, damaged},
-    place::Memory,
+    place::{Memory, Objects},
 };
 
 /// Documents that are fetched ahead of their reader.
@@ -23,6 +24,15 @@ pub struct StateDir {
 }
 
 impl StateDir {
+    /// The folder of `job` below `root`, an S3 prefix or a folder of this machine, with or without its last slash. Nothing
+    /// is contacted before the first call, and nothing has to be made first.
+    pub fn new(storage: Storage, root: &ObjectUri, job: &str) -> Self {
+        let key = root.key();
+        let slash = if key.is_empty() || key.ends_with('/') { "" } else { "/" };
+        let folder = root.with_key(format!("{key}{slash}{}/", file_name(job)));
+        Self::on(Arc::new(Objects::new(storage, folder)), job)
+    }
+
     /// A job's documents in memory.
     pub fn in_memory(memory: Arc<Memory>, job: &str) -> Self {
         Self::on(memory, job)
@@ -134,6 +144,17 @@ mod tests {
         ] {
             assert_eq!(file_name(job), folder);
         }
+    }
+
+    #[test]
+    fn the_root_may_end_in_a_slash_or_not() {
+        let address = |root: &str| {
+            let root: ObjectUri = root.parse().unwrap();
+            StateDir::new(Storage::new(pf_storage::Options::default()), &root, "a/b").address()
+        };
+        assert_eq!(address("s3://bucket"), "s3://bucket/a%2Fb/");
+        assert_eq!(address("s3://bucket/state"), "s3://bucket/state/a%2Fb/");
+        assert_eq!(address("file:///var/state/"), "file:///var/state/a%2Fb/");
     }
 
     proptest! {

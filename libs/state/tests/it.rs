@@ -10,5 +10,6 @@ mod it {
     mod jobs;
     mod ledger;
     mod manifest;
+    mod places;
     mod wire;
 }
