@@ -2,6 +2,8 @@
 //!
 //! What the flags mean together is decided in `plan`; what they promise the user is written here, and nowhere else.
 
+mod commands;
+
 use std::{error::Error as _, num::NonZeroU64};
 
 use clap::{
@@ -10,6 +12,8 @@ use clap::{
     error::{ContextKind, ContextValue},
     parser::ValueSource,
 };
+
+pub(crate) use self::commands::{Command, JobArgs, RedriveArgs, VerifyArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,8 +43,12 @@ Exit codes: 0 everything was listed, also if nothing matched; 1 failed or interr
 
 /// Lists objects and offers each as a work item: one line of JSON on standard output, or one message of an SQS queue.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "pf-discoverer", version, term_width = 100, after_help = EXAMPLES)]
+#[command(name = "pf-discoverer", version, term_width = 100, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    /// What to do instead of listing.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     /// Bucket to list. Either this or --uri must be given.
     #[arg(long, env = "PF_BUCKET", hide_env_values = true)]
     pub(crate) bucket: Option<String>,
@@ -247,12 +255,22 @@ mod tests {
     fn help_is_as_the_golden_file_says() {
         let help = Args::command().render_long_help().to_string();
         expect_file!["../tests/help.txt"].assert_eq(&help);
+        for (name, golden) in [
+            ("verify", expect_file!["../tests/help-verify.txt"]),
+            ("redrive", expect_file!["../tests/help-redrive.txt"]),
+        ] {
+            let mut command = Args::command();
+            let command = command.find_subcommand_mut(name).unwrap();
+            golden.assert_eq(&command.render_long_help().to_string());
+        }
     }
 
     #[test]
     fn every_flag_has_an_environment_variable() {
-        for argument in Args::command()
-            .get_arguments()
+        let command = Args::command();
+        let commands = std::iter::once(&command).chain(command.get_subcommands());
+        for argument in commands
+            .flat_map(clap::Command::get_arguments)
             .filter(|argument| argument.get_id() != "help")
         {
             let long = argument

@@ -8,6 +8,8 @@ mod args;
 mod counts;
 mod dry_run;
 mod filter;
+mod job;
+mod lines;
 mod listing;
 mod naming;
 mod numbering;
@@ -15,9 +17,11 @@ mod offer;
 mod partitioning;
 mod plan;
 mod queue;
+mod redrive;
 mod run;
 mod selection;
 mod split;
+mod verify;
 mod walk;
 
 use std::{
@@ -27,10 +31,21 @@ use std::{
 
 use pf_telemetry::{Shutdown, logs};
 
-use crate::{args::Args, plan::Plan, run::Outcome};
+use crate::{args::Args, job::Job, plan::Plan, run::Outcome, verify::Verdict};
 
 /// The exit code of bad usage, as sysexits.h has it.
 const USAGE: u8 = 64;
+
+/// The exit code of work that ended with dead letters.
+const DEAD_LETTERS: u8 = 2;
+
+/// What the flags ask for, checked.
+enum Work {
+    /// List and offer.
+    Run(Box<Plan>),
+    /// Look at a job that was discovered before.
+    Job(Job),
+}
 
 fn main() -> ExitCode {
     let args = match Args::read() {
@@ -52,8 +67,8 @@ fn main() -> ExitCode {
         return bad_usage(&message);
     }
     let check = args.check;
-    let plan = match Plan::new(args) {
-        Ok(plan) => plan,
+    let work = match work(args) {
+        Ok(work) => work,
         Err(error) => return bad_usage(&format!("{error:#}")),
     };
     if check {
@@ -68,17 +83,31 @@ fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         let shutdown = Shutdown::on_signals()?;
-        run::run(plan, &shutdown).await
+        match work {
+            Work::Run(plan) => run::run(*plan, &shutdown).await,
+            Work::Job(job) => tokio::select! {
+                done = job.run() => done,
+                () = shutdown.draining() => Ok(Outcome::Interrupted),
+            },
+        }
     });
     // The writer may be held by a reader that does not read: the process must end all the same.
     runtime.shutdown_background();
     match outcome {
-        Ok(Outcome::Complete) => ExitCode::SUCCESS,
-        Ok(Outcome::Interrupted) => ExitCode::FAILURE,
+        Ok(Outcome::Complete | Outcome::Verified(Verdict::Complete)) => ExitCode::SUCCESS,
+        Ok(Outcome::LeftOut | Outcome::Verified(Verdict::CompleteWithDeadLetters)) => ExitCode::from(DEAD_LETTERS),
+        Ok(Outcome::Interrupted | Outcome::Verified(Verdict::Incomplete)) => ExitCode::FAILURE,
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn work(mut args: Args) -> anyhow::Result<Work> {
+    match args.command.take() {
+        Some(command) => Job::new(command).map(Work::Job),
+        None => Plan::new(args).map(|plan| Work::Run(Box::new(plan))),
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     offer,
     plan::{Destination, Plan},
     queue,
+    verify::Verdict,
 };
 
 /// How a run without errors ended.
@@ -28,6 +29,10 @@ pub(crate) enum Outcome {
     Complete,
     /// Somebody asked to stop: not everything was listed.
     Interrupted,
+    /// How the job stands that was looked at.
+    Verified(Verdict),
+    /// Some records could not be given back whole.
+    LeftOut,
 }
 
 /// Lists and offers everything that the plan selects.

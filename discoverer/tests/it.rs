@@ -4,6 +4,7 @@
 
 mod it {
     mod flat;
+    mod job_state;
     mod partitions;
     mod program;
     mod queue;

@@ -139,8 +139,8 @@ impl ManifestReader {
         self.seal
     }
 
-    /// The number behind the last item that was read.
-    pub fn next_seq(&self) -> u64 {
-        self.reached.items
+    /// What was read so far.
+    pub fn reached(&self) -> Seal {
+        self.reached
     }
 }

@@ -1,0 +1,107 @@
+//! The flags of the sub-commands, which look at a job that was discovered before.
+
+use clap::{Args, Subcommand, builder::BoolishValueParser};
+
+use super::Destination;
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  Is everything ingested?
+    pf-discoverer verify --state s3://logs-state/ --job logs/2024
+
+  The same for a program, with what the queue gave up counted:
+    pf-discoverer verify --state s3://logs-state/ --job logs/2024 | jq .missing_ranges
+
+Exit codes: 0 every item is completed; 2 every item is settled, some as dead letters; 1 items are missing, the discovery has
+not ended, records are unaccounted for, or the state can't be read; 64 bad usage.";
+
+const REDRIVE_EXAMPLES: &str = "\
+Examples:
+  Ingest what is missing, here:
+    pf-discoverer redrive --missing --state file:///var/state/ --job logs | pf-worker --state file:///var/state/
+
+  See the records that were given up, and their reasons:
+    pf-discoverer redrive --records --letters --state s3://logs-state/ --job logs | jq .reason
+
+Exit codes: 0 all of it was offered, also if there was nothing; 1 failed or interrupted; 2 some records could not be given
+back whole; 64 bad usage.";
+
+/// What to do instead of listing.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Command {
+    /// Compare what was discovered with what was settled.
+    ///
+    /// Reads the manifest and the ledger in the state directory: every item must be settled, and of every record that was
+    /// read it must be known what became of it. Prints a table on a terminal and JSON in a pipe.
+    #[command(term_width = 100, after_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArgs),
+    /// Offer items of a job again, or give back its rejected records.
+    ///
+    /// Exactly those: from the manifest, with their numbers, so that the ledger counts them once.
+    #[command(term_width = 100, after_help = REDRIVE_EXAMPLES)]
+    Redrive(RedriveArgs),
+}
+
+/// Which job, and how to reach its state directory.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct JobArgs {
+    /// State directory of the job: `s3://bucket/prefix` or `file:///path`.
+    #[arg(long, value_name = "URI", env = "PF_STATE", hide_env_values = true)]
+    pub(crate) state: String,
+
+    /// Name of the job.
+    #[arg(long, value_name = "NAME", env = "PF_JOB", hide_env_values = true)]
+    pub(crate) job: String,
+
+    /// Address of an S3-compatible server [default: AWS].
+    #[arg(long, value_name = "URL", env = "PF_S3_ENDPOINT", hide_env_values = true)]
+    pub(crate) s3_endpoint: Option<String>,
+
+    /// Region of the state directory's bucket [default: from the environment or profile, else us-east-1].
+    #[arg(long, env = "PF_REGION", hide_env_values = true)]
+    pub(crate) region: Option<String>,
+}
+
+/// Flags of `verify`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
+}
+
+/// Flags of `redrive`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RedriveArgs {
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
+
+    #[command(flatten)]
+    pub(crate) choice: ChoiceArgs,
+
+    /// With --records, write each with its object, ordinal, stage and reason as one line of JSON, instead of the record
+    /// alone [default: the record alone].
+    #[arg(long, env = "PF_LETTERS", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(crate) letters: bool,
+
+    /// Where items go.
+    #[arg(long, value_enum, default_value_t = Destination::Stdout, env = "PF_DISCOVERER_DESTINATION",
+          hide_env_values = true)]
+    pub(crate) destination: Destination,
+}
+
+/// What is redriven, one of them.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ChoiceArgs {
+    /// Offer the items that nobody settled. Some may still be queued or worked on: wait until the queue is empty.
+    #[arg(long, env = "PF_MISSING", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(crate) missing: bool,
+
+    /// Offer the items that were given up.
+    #[arg(long, env = "PF_DEAD_ITEMS", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(crate) dead_items: bool,
+
+    /// Write the records that were given up to standard output as NDJSON, to be ingested after the fault was corrected.
+    #[arg(long, env = "PF_RECORDS", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(crate) records: bool,
+}

@@ -1,0 +1,50 @@
+//! `verify`: is the job done? Compares what the manifest names with what the ledger knows to be settled.
+//!
+//! Reading is at the edge; what follows from it is decided by one pure function.
+
+mod report;
+
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal as _},
+};
+
+use anyhow::Result;
+use pf_state::StateDir;
+
+pub(crate) use self::report::Verdict;
+use self::report::{Facts, report};
+use crate::{lines, run::Outcome};
+
+/// Reads the job's state, prints the report, and says how the job stands.
+pub(crate) async fn run(state: &StateDir) -> Result<Outcome> {
+    // The ledger first: what is discovered meanwhile must not look as if the ledger knew items that are none.
+    let ledger = state.ledger().await?;
+    let mut manifest = state.read_manifest(0).await?;
+    let mut uris = BTreeMap::new();
+    while let Some(items) = manifest.next().await? {
+        for item in items {
+            if ledger.reasons.contains_key(&item.seq) {
+                uris.insert(item.seq, item.uri);
+            }
+        }
+    }
+    let report = report(Facts {
+        job: state.job().to_owned(),
+        reached: manifest.reached(),
+        is_sealed: manifest.seal().is_some(),
+        ledger,
+        uris,
+    });
+    let mut text = if io::stdout().is_terminal() {
+        report.to_string()
+    } else {
+        serde_json::to_string(&report)?
+    };
+    text.push('\n');
+    lines::write(text.into_bytes()).await?;
+    if report.verdict == Verdict::Incomplete {
+        tracing::warn!("{}", report.what_is_wrong());
+    }
+    Ok(Outcome::Verified(report.verdict))
+}

@@ -1,0 +1,307 @@
+//! `verify` and `redrive` on state directories that the library wrote.
+
+use std::{collections::BTreeMap, process::Output};
+
+use pf_e2e::S3;
+use pf_state::{Outcome, RecordDeadLetter, Settled, Stage, StateDir, manifest::Addition};
+use pf_storage::{ObjectUri, Options, Storage, store::AccessKey};
+use pf_work::{Compression, Counts, Format, WorkItem, item::VERSION};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::program::command;
+
+const JOB: &str = "ns/job";
+
+/// A job of ten items, to be settled by the test.
+struct Job {
+    folder: TempDir,
+    state: StateDir,
+    runtime: tokio::runtime::Runtime,
+}
+
+fn item(seq: u64) -> WorkItem {
+    WorkItem {
+        v: VERSION,
+        job: JOB.to_owned(),
+        seq,
+        uri: format!("s3://logs/{seq}.ndjson"),
+        etag: Some("\"e\"".to_owned()),
+        size_bytes: 10,
+        last_modified: None,
+        format: Format::Ndjson,
+        compression: Compression::None,
+        range: None,
+        partition: BTreeMap::new(),
+        enqueued_at: jiff::Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn settled(seq: u64, outcome: Outcome) -> Settled {
+    let counts = Counts {
+        records_in: 10,
+        records_out: 8,
+        records_filtered: 1,
+        records_rejected: 1,
+        ..Counts::default()
+    };
+    Settled { seq, outcome, counts }
+}
+
+fn gone() -> Outcome {
+    Outcome::DeadLetter {
+        reason: "the object is gone".to_owned(),
+    }
+}
+
+impl Job {
+    fn new(sealed: bool) -> Self {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().to_str().unwrap().to_owned();
+        let state = StateDir::new(Storage::new(Options::default()), &ObjectUri::File { path }, JOB);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(discover(&state, sealed));
+        Self { folder, state, runtime }
+    }
+
+    fn settle(&self, settled: &[Settled]) {
+        let ledger = self.state.write_ledger("pod");
+        self.runtime.block_on(ledger.record(settled)).unwrap();
+    }
+
+    fn run(&self, name: &str, flags: &[&str]) -> Output {
+        let root = format!("file://{}", self.folder.path().display());
+        let mut command = command(&[name, "--state", &root, "--job", JOB]);
+        command.args(flags).output().unwrap()
+    }
+
+    /// The report, and the exit code.
+    fn verify(&self) -> (Value, i32) {
+        let output = self.run("verify", &[]);
+        (
+            serde_json::from_slice(&output.stdout).unwrap(),
+            output.status.code().unwrap(),
+        )
+    }
+
+    /// The numbers of the items that are offered.
+    fn redrive(&self, flag: &str) -> Vec<u64> {
+        let output = self.run("redrive", &[flag]);
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let text = String::from_utf8(output.stdout).unwrap();
+        let items = text.lines().map(|line| WorkItem::from_json(line).unwrap());
+        items
+            .map(|found| {
+                assert!(found.enqueued_at > jiff::Timestamp::UNIX_EPOCH, "it is offered now");
+                let seq = found.seq;
+                let expected = WorkItem {
+                    enqueued_at: found.enqueued_at,
+                    ..item(seq)
+                };
+                assert_eq!(found, expected);
+                seq
+            })
+            .collect()
+    }
+}
+
+async fn discover(state: &StateDir, sealed: bool) {
+    let mut manifest = state.write_manifest(&BTreeMap::new()).await.unwrap();
+    for seqs in [0..6, 6..10] {
+        let items: Vec<WorkItem> = seqs.map(item).collect();
+        let addition = Addition {
+            objects: items.len() as u64,
+            bytes: items.len() as u64 * 10,
+            cursors: BTreeMap::new(),
+            items,
+        };
+        manifest.add(addition).await.unwrap();
+    }
+    if sealed {
+        manifest.seal().await.unwrap();
+    }
+}
+
+#[test]
+fn a_job_whose_items_are_all_completed_is_verified() {
+    let job = Job::new(true);
+    job.settle(&(0..10).map(|seq| settled(seq, Outcome::Completed)).collect::<Vec<_>>());
+    let (report, code) = job.verify();
+    assert_eq!(code, 0);
+    assert_eq!(report["verdict"], "complete");
+    assert_eq!((&report["expected"], &report["settled"]), (&10.into(), &10.into()));
+    let records = ["records_in", "records_out", "records_filtered", "records_rejected"];
+    assert_eq!(records.map(|name| report[name].as_u64().unwrap()), [100, 80, 10, 10]);
+    assert!(job.redrive("--missing").is_empty() && job.redrive("--dead-items").is_empty());
+}
+
+#[test]
+fn dead_letters_are_told_with_their_reasons_and_redriven() {
+    let job = Job::new(true);
+    let all: Vec<_> = (0..10)
+        .map(|seq| settled(seq, if seq % 4 == 1 { gone() } else { Outcome::Completed }))
+        .collect();
+    job.settle(&all);
+    let (report, code) = job.verify();
+    assert_eq!((code, &report["verdict"]), (2, &"complete_with_dead_letters".into()));
+    assert_eq!(report["dead_letters"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        report["dead_letters"][0],
+        serde_json::json!({"seq": 1, "uri": "s3://logs/1.ndjson", "reason": "the object is gone"})
+    );
+    assert_eq!(job.redrive("--dead-items"), [1, 5, 9]);
+    job.settle(&[1, 5, 9].map(|seq| settled(seq, Outcome::Completed)));
+    assert_eq!(
+        job.verify().1,
+        0,
+        "what was redriven and completed is no dead letter any more"
+    );
+}
+
+#[test]
+fn missing_items_are_told_and_redriven() {
+    let job = Job::new(true);
+    job.settle(&[0, 1, 2, 6, 8].map(|seq| settled(seq, Outcome::Completed)));
+    let (report, code) = job.verify();
+    assert_eq!((code, &report["verdict"]), (1, &"incomplete".into()));
+    assert_eq!(report["missing_ranges"], serde_json::json!([[3, 5], [7, 7], [9, 9]]));
+    assert_eq!(job.redrive("--missing"), [3, 4, 5, 7, 9]);
+}
+
+#[test]
+fn a_discovery_that_has_not_ended_is_never_complete() {
+    let job = Job::new(false);
+    job.settle(&(0..10).map(|seq| settled(seq, Outcome::Completed)).collect::<Vec<_>>());
+    let output = job.run("verify", &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("the discovery has not ended"), "{told}");
+}
+
+#[test]
+fn a_job_that_nobody_began_is_incomplete() {
+    let job = Job::new(true);
+    let root = format!("file://{}", job.folder.path().display());
+    let output = command(&["verify", "--state", &root, "--job", "other"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn rejected_records_come_back_as_they_were() {
+    let job = Job::new(true);
+    let letter = |ordinal, raw: &[u8], record_bytes| RecordDeadLetter {
+        seq: 3,
+        uri: "s3://logs/3.ndjson".to_owned(),
+        etag: None,
+        ordinal,
+        stage: Stage::Index,
+        reason: "mapping".to_owned(),
+        raw: raw.to_vec(),
+        record_bytes,
+    };
+    let letters = [
+        letter(0, b"{\"a\": 1.0}", None),
+        letter(10, b"{\"cut", Some(1000)),
+        letter(2000, b"{\"b\":\xff}", None),
+    ];
+    let writer = job.state.write_dead_letters("pod");
+    job.runtime.block_on(writer.store(&letters)).unwrap();
+    let output = job.run("redrive", &["--records"]);
+    assert_eq!(output.stdout, b"{\"a\": 1.0}\n{\"b\":\xff}\n");
+    assert_eq!(output.status.code(), Some(2), "one could not be given back whole");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("ordinal=10"));
+
+    let output = job.run("redrive", &["--records", "--letters"]);
+    let lines: Vec<Value> = output
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect();
+    assert_eq!((lines.len(), output.status.code()), (3, Some(0)));
+    assert_eq!(
+        (&lines[1]["reason"], &lines[1]["ordinal"]),
+        (&"mapping".into(), &10.into())
+    );
+}
+
+#[test]
+fn a_state_directory_on_s3_is_verified_too() {
+    let s3 = S3::shared();
+    let bucket = s3.make_bucket("verify");
+    let storage = Storage::new(Options {
+        endpoint: Some(s3.endpoint()),
+        region: Some(S3::REGION.to_owned()),
+        access_key: Some(AccessKey {
+            id: S3::ACCESS_KEY_ID.to_owned(),
+            secret: s3.secret_access_key().to_owned(),
+        }),
+        ..Options::default()
+    });
+    let uri = format!("s3://{bucket}/state");
+    let state = StateDir::new(storage, &uri.parse().unwrap(), JOB);
+    let all: Vec<_> = (0..10).map(|seq| settled(seq, Outcome::Completed)).collect();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        discover(&state, true).await;
+        state.write_ledger("pod").record(&all).await.unwrap();
+    });
+    let mut command = command(&["verify", "--state", &uri, "--job", JOB, "--s3-endpoint", &s3.endpoint()]);
+    let output = command.envs(s3.environment()).output().unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn bad_usage_of_the_sub_commands_is_told() {
+    for (flags, problem) in [
+        (&["verify", "--job", "j"][..], "--state"),
+        (&["verify", "--state", "file:///x"], "--job"),
+        (&["verify", "--state", "/x", "--job", "j"], "error: --state: `/x`"),
+        (&["verify", "--state", "file:///x", "--job", ""], "error: --job: "),
+        (&["redrive", "--state", "file:///x", "--job", "j"], "--missing"),
+        (
+            &[
+                "redrive",
+                "--state",
+                "file:///x",
+                "--job",
+                "j",
+                "--missing",
+                "--records",
+            ],
+            "cannot be used with",
+        ),
+        (
+            &[
+                "redrive",
+                "--state",
+                "file:///x",
+                "--job",
+                "j",
+                "--missing",
+                "--letters",
+            ],
+            "--records",
+        ),
+        (
+            &["--uri", "file:///x", "verify", "--state", "file:///x", "--job", "j"],
+            "verify",
+        ),
+    ] {
+        let output = command(flags).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(64), "{flags:?}: {told}");
+        assert!(told.contains(problem), "{flags:?}: {told}");
+    }
+}
