@@ -35,6 +35,11 @@ Examples:
     pf-discoverer --uri s3://logs/2024/ --job logs-2024 --destination sqs \\
       --sqs-queue-url https://sqs.eu-central-1.amazonaws.com/123456789012/logs
 
+  In a way that survives a restart, and can be proved to be complete:
+    pf-discoverer --uri s3://logs/2024/ --job logs-2024 --state s3://logs-state/ --destination sqs \\
+      --sqs-queue-url https://sqs.eu-central-1.amazonaws.com/123456789012/logs
+    pf-discoverer verify --job logs-2024 --state s3://logs-state/
+
   What would that cost?
     pf-discoverer --uri s3://logs/ --partitioning 'date=${_time:%Y-%m-%d}/' \\
       --filter _time=2024-01-01..2024-12-31 --dry-run
@@ -148,6 +153,12 @@ pub(crate) struct Args {
     /// Name of the job that the items belong to [default: the last part of the prefix, else `local`].
     #[arg(long, value_name = "NAME", env = "PF_JOB", hide_env_values = true)]
     pub(crate) job: Option<String>,
+
+    /// State directory, `s3://bucket/prefix` or `file:///path`, in which the job's items are kept before they are offered.
+    /// With it, a run that was stopped is gone on with by the same flags: numbers stay, and nothing is forgotten. See
+    /// also the sub-commands [default: nothing is kept].
+    #[arg(long, value_name = "URI", env = "PF_STATE", hide_env_values = true)]
+    pub(crate) state: Option<String>,
 
     /// Offer nothing: print the prefixes that would be listed, what that costs at least in requests and dollars, and a
     /// sample of what matches [default: run].

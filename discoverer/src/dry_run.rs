@@ -2,7 +2,10 @@
 //!
 //! Folders are discovered as a run would, but of the keys no more than one page of the first prefixes is listed.
 
-use std::{fmt::Write as _, sync::atomic::Ordering::Relaxed};
+use std::{
+    fmt::Write as _,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use pf_storage::{Error, ListRequest};
 use tokio::sync::mpsc;
@@ -97,6 +100,8 @@ async fn prefixes(listing: &Listing<'_>) -> Result<Prefixes, Error> {
 
 async fn sample(listing: &Listing<'_>, prefixes: &Prefixes) -> Result<Vec<(String, u64)>, Error> {
     let mut sample = Vec::new();
+    // Nobody goes on with a sample.
+    let name = Arc::from("");
     for node in &prefixes.first {
         let leaf = listing.partitioning.zip(node.as_ref());
         let request = ListRequest {
@@ -112,7 +117,7 @@ async fn sample(listing: &Listing<'_>, prefixes: &Prefixes) -> Result<Vec<(Strin
         let found = page
             .objects
             .into_iter()
-            .filter_map(|object| listing.take(object, leaf).ok());
+            .filter_map(|object| listing.take(object, leaf, &name).ok());
         let shown = found.map(|found| (found.object.uri.to_string(), found.object.size_bytes));
         sample.extend(shown.take(SHOWN_MAX - sample.len()));
         if sample.len() == SHOWN_MAX {

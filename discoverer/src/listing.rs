@@ -2,7 +2,10 @@
 //!
 //! Memory is bounded by the channel, not by the number of keys: a listing waits while nobody takes its pages.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use pf_storage::{Error, ListPage, ListRequest, ObjectMeta, ObjectUri, Storage};
@@ -31,6 +34,8 @@ pub(crate) struct Found {
     pub(crate) partition: BTreeMap<String, String>,
     /// What it is, if it is to be split.
     pub(crate) split: Option<Split>,
+    /// Names the prefix whose listing showed it, in every run alike.
+    pub(crate) prefix: Arc<str>,
 }
 
 /// A listing of everything below a prefix that is taken.
@@ -48,6 +53,8 @@ pub(crate) struct Listing<'a> {
     pub(crate) splitting: Option<Splitting>,
     /// At most so many prefixes are listed at the same time.
     pub(crate) parallel_max: usize,
+    /// By [`Found::prefix`]: keys up to this one were taken by an earlier run.
+    pub(crate) cursors: &'a BTreeMap<String, String>,
     /// What is done is counted here.
     pub(crate) counts: &'a Counts,
 }
@@ -90,9 +97,10 @@ impl Listing<'_> {
     ) -> Result<(), Error> {
         self.counts.prefixes.fetch_add(1, Relaxed);
         let below = leaf.map_or("", |(_, node)| &node.prefix);
+        let name: Arc<str> = leaf.map_or_else(String::new, |(_, node)| node.name()).into();
         let mut request = ListRequest {
             prefix: self.root.with_key(format!("{}{below}", self.root.key())),
-            start_after: None,
+            start_after: self.cursors.get(&*name).cloned(),
             by_folder: false,
             continuation: None,
             page_size: PAGE_KEYS_MAX,
@@ -100,7 +108,11 @@ impl Listing<'_> {
         loop {
             let page = page(self.storage, &request, leaf.is_some(), self.counts).await?;
             self.counts.keys.fetch_add(page.objects.len() as u64, Relaxed);
-            let take = |object| self.take(object, leaf).map_err(|skip| self.counts.skip(skip)).ok();
+            let take = |object| {
+                self.take(object, leaf, &name)
+                    .map_err(|skip| self.counts.skip(skip))
+                    .ok()
+            };
             let mut found: Vec<Found> = page.objects.into_iter().filter_map(take).collect();
             self.counts.matched.fetch_add(found.len() as u64, Relaxed);
             if let Some(splitting) = self.splitting {
@@ -117,7 +129,12 @@ impl Listing<'_> {
     }
 
     /// Whether a listed object is taken, and with which values of its key.
-    pub(crate) fn take(&self, object: ObjectMeta, leaf: Option<(&Partitioning, &Node)>) -> Result<Found, Skip> {
+    pub(crate) fn take(
+        &self,
+        object: ObjectMeta,
+        leaf: Option<(&Partitioning, &Node)>,
+        name: &Arc<str>,
+    ) -> Result<Found, Skip> {
         self.selection.check(&object)?;
         let mut partition = BTreeMap::new();
         if let Some((partitioning, node)) = leaf {
@@ -132,6 +149,7 @@ impl Listing<'_> {
             object,
             partition,
             split: None,
+            prefix: Arc::clone(name),
         })
     }
 }

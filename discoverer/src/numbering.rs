@@ -38,10 +38,12 @@ pub(crate) struct Numbering {
 
 impl Numbering {
     pub(crate) fn new(terms: Terms) -> Self {
-        Self {
-            terms,
-            offered: Offered::default(),
-        }
+        Self::after(terms, Offered::default())
+    }
+
+    /// Goes on with the numbers behind what was offered before; the bound is on both together.
+    pub(crate) fn after(terms: Terms, offered: Offered) -> Self {
+        Self { terms, offered }
     }
 
     /// What was made of objects so far.
@@ -86,6 +88,7 @@ fn item_of(found: Found, terms: &Terms) -> WorkItem {
         object,
         partition,
         split,
+        prefix: _,
     } = found;
     let (format, compression) = match split {
         Some(split) => (split.format, Compression::None),

@@ -2,11 +2,12 @@
 //!
 //! Nothing is listed or opened here, so that bad usage is told before anything is touched.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use jiff::{Timestamp, civil, tz::TimeZone};
-use pf_storage::{ObjectUri, Options};
+use pf_state::StateDir;
+use pf_storage::{ObjectUri, Options, Storage};
 use pf_work::{Compression, Format, sqs};
 
 use crate::{
@@ -43,6 +44,17 @@ pub(crate) struct Plan {
     pub(crate) dry_run: bool,
     /// Where items go.
     pub(crate) destination: Destination,
+    /// Where the job is kept, if it is.
+    pub(crate) state: Option<KeptJob>,
+}
+
+/// A job that is kept in a state directory.
+#[derive(Debug)]
+pub(crate) struct KeptJob {
+    /// Its documents.
+    pub(crate) state: StateDir,
+    /// The flags that its items depend on, by name.
+    pub(crate) flags: BTreeMap<String, String>,
 }
 
 /// Where items go.
@@ -57,7 +69,10 @@ pub(crate) enum Destination {
 impl Plan {
     /// Checks the arguments. Errors are bad usage, and say which flag it is.
     pub(crate) fn new(args: Args) -> Result<Self> {
+        let state = args.state.clone();
+        let mut flags = flags_of_items(&args);
         let root = folder_or_file(root(args.uri, args.bucket, args.prefix)?);
+        flags.insert("--uri".to_owned(), root.to_string());
         let partitioning = partitioning(args.partitioning, &args.filter, args.timezone)?;
         let naming = naming(args.format, args.compression)?;
         let splitting = splitting(args.split_bytes, naming)?;
@@ -88,6 +103,13 @@ impl Plan {
             Some(job) => job,
             None => job_of(&root),
         };
+        let state = match state {
+            Some(uri) => Some(KeptJob {
+                state: state_dir(&uri, &job, args.s3_endpoint.clone(), args.region.clone())?,
+                flags,
+            }),
+            None => None,
+        };
         Ok(Self {
             storage: Options {
                 endpoint: args.s3_endpoint,
@@ -105,8 +127,46 @@ impl Plan {
             job,
             dry_run: args.dry_run,
             destination,
+            state,
         })
     }
+}
+
+/// What the choice, the order and the cutting of items depend on, beside where they are listed.
+fn flags_of_items(args: &Args) -> BTreeMap<String, String> {
+    let filters = (!args.filter.is_empty()).then(|| args.filter.join("\n"));
+    let format = format!("{:?}", args.format).to_lowercase();
+    let compression = format!("{:?}", args.compression).to_lowercase();
+    let max_objects = args.max_objects.map(|count| count.to_string());
+    let given = [
+        ("--partitioning", &args.partitioning),
+        ("--filter", &filters),
+        ("--timezone", &args.timezone),
+        ("--pattern", &args.pattern),
+        ("--min-size", &args.min_size),
+        ("--max-size", &args.max_size),
+        ("--modified-after", &args.modified_after),
+        ("--modified-before", &args.modified_before),
+        ("--format", &Some(format)),
+        ("--compression", &Some(compression)),
+        ("--split-bytes", &args.split_bytes),
+        ("--max-objects", &max_objects),
+    ]
+    .map(|(flag, value)| Some((flag.to_owned(), value.clone()?)));
+    given.into_iter().flatten().collect()
+}
+
+/// The documents of a job. Credentials are always sent: a state directory is never public.
+pub(crate) fn state_dir(uri: &str, job: &str, endpoint: Option<String>, region: Option<String>) -> Result<StateDir> {
+    let root: ObjectUri = uri.parse().context("--state")?;
+    ensure!(!job.is_empty(), "--job: a name must not be empty");
+    address("--s3-endpoint", endpoint.as_deref())?;
+    let options = Options {
+        endpoint,
+        region,
+        ..Options::default()
+    };
+    Ok(StateDir::new(Storage::new(options), &root, job))
 }
 
 /// That an endpoint, if there is one, is an address.
@@ -127,7 +187,7 @@ fn address(flag: &str, endpoint: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-fn destination(
+pub(crate) fn destination(
     destination: args::Destination,
     url: Option<String>,
     endpoint: Option<String>,

@@ -16,10 +16,10 @@ use crate::{
 };
 
 /// Items in one offer: as many as the queue sends at the same time.
-const CHUNK_ITEMS: usize = 10 * sqs::CALLS_IN_FLIGHT_MAX;
+pub(crate) const CHUNK_ITEMS: usize = 10 * sqs::CALLS_IN_FLIGHT_MAX;
 
 /// Offers in flight, so that a slow call holds up its own chunk only.
-const CHUNKS_IN_FLIGHT_MAX: usize = 3;
+pub(crate) const CHUNKS_IN_FLIGHT_MAX: usize = 3;
 
 /// How long the queue may take nothing at all before we give up.
 const OUTAGE_MAX: Duration = Duration::from_mins(10);
@@ -57,7 +57,7 @@ pub(crate) async fn offer(mut pages: Receiver<Vec<Found>>, terms: Terms, queue: 
 }
 
 /// Offers items until each is taken.
-async fn deliver(queue: &dyn WorkSink, mut items: Vec<WorkItem>) -> Result<()> {
+pub(crate) async fn deliver(queue: &dyn WorkSink, mut items: Vec<WorkItem>) -> Result<()> {
     let mut last_success = Instant::now();
     let mut told = false;
     loop {

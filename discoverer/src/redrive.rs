@@ -3,9 +3,8 @@
 use anyhow::Result;
 use jiff::Timestamp;
 use pf_state::{RecordDeadLetter, StateDir};
-use pf_work::WorkItem;
 
-use crate::{lines, run::Outcome};
+use crate::{job::Kept, lines, outlet::Outlet, run::Outcome};
 
 /// What is redriven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,16 +21,17 @@ pub(crate) enum Choice {
 }
 
 /// Does it.
-pub(crate) async fn run(state: &StateDir, choice: Choice) -> Result<Outcome> {
+pub(crate) async fn run(job: &Kept, choice: Choice, outlet: &Outlet) -> Result<Outcome> {
     match choice {
-        Choice::Records { letters } => records(state, letters).await,
-        Choice::Missing => items(state, true).await,
-        Choice::DeadItems => items(state, false).await,
+        Choice::Records { letters } => records(&job.state, letters).await,
+        Choice::Missing => items(job, true, outlet).await,
+        Choice::DeadItems => items(job, false, outlet).await,
     }
 }
 
-async fn items(state: &StateDir, missing: bool) -> Result<Outcome> {
-    let ledger = state.ledger().await?;
+async fn items(job: &Kept, missing: bool, outlet: &Outlet) -> Result<Outcome> {
+    let ledger = job.ledger().await?;
+    let state = &job.state;
     let settled = ledger.settled();
     let wanted = |seq| {
         if missing {
@@ -45,7 +45,11 @@ async fn items(state: &StateDir, missing: bool) -> Result<Outcome> {
     while let Some(mut items) = manifest.next().await? {
         items.retain(|item| wanted(item.seq));
         offered += items.len();
-        if !items.is_empty() && !lines::write(json_lines(items)).await? {
+        let enqueued_at = Timestamp::now();
+        for item in &mut items {
+            item.enqueued_at = enqueued_at;
+        }
+        if !items.is_empty() && !outlet.offer(items).await? {
             tracing::info!(offered, "the reader of the items left before the end");
             return Ok(Outcome::Complete);
         }
@@ -60,17 +64,6 @@ async fn items(state: &StateDir, missing: bool) -> Result<Outcome> {
         tracing::info!(items = offered, "offered what was {what}");
     }
     Ok(Outcome::Complete)
-}
-
-/// One line of JSON for each item, offered now.
-pub(crate) fn json_lines(items: Vec<WorkItem>) -> Vec<u8> {
-    let enqueued_at = Timestamp::now();
-    let mut text = String::new();
-    for item in items {
-        text.push_str(&WorkItem { enqueued_at, ..item }.to_json());
-        text.push('\n');
-    }
-    text.into_bytes()
 }
 
 async fn records(state: &StateDir, letters: bool) -> Result<Outcome> {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use pf_state::Seal;
 use pf_storage::{ListRequest, ObjectUri, Storage};
 use pf_telemetry::Shutdown;
 use pf_work::sqs::{Role, SqsQueue};
@@ -17,8 +18,10 @@ use crate::{
     listing::{self, Found, Listing},
     numbering::{Offered, Terms},
     offer,
-    plan::{Destination, Plan},
+    outlet::Outlet,
+    plan::{Destination, KeptJob, Plan},
     queue,
+    recording::Recording,
     verify::Verdict,
 };
 
@@ -49,6 +52,7 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         job,
         dry_run,
         destination,
+        state,
     } = plan;
     let queue = match destination {
         Destination::Queue(options) if !dry_run => tokio::select! {
@@ -62,6 +66,28 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         seen = see_root(&storage, &root) => seen?,
         () = shutdown.draining() => return Ok(Outcome::Interrupted),
     }
+    let mut writer = Writer {
+        outlet: queue.map_or(Outlet::Stdout, Outlet::Queue),
+        recording: None,
+    };
+    if let Some(KeptJob { state, flags }) = state.filter(|_| !dry_run) {
+        let caught_up = async {
+            let recording = Recording::open(state, &flags).await?;
+            let reader_is_there = recording.catch_up(&writer.outlet).await?;
+            anyhow::Ok((recording, reader_is_there))
+        };
+        let (recording, reader_is_there) = tokio::select! {
+            caught_up = caught_up => caught_up?,
+            () = shutdown.draining() => return Ok(Outcome::Interrupted),
+        };
+        if recording.is_sealed() || !reader_is_there {
+            tell_of_earlier_run(&recording, reader_is_there);
+            return Ok(Outcome::Complete);
+        }
+        writer.recording = Some(recording);
+    }
+    let before = writer.recording.as_ref().map(Recording::before);
+    let cursors = writer.recording.as_ref().map(Recording::cursors).unwrap_or_default();
     let counts = Counts::default();
     let listing = Listing {
         storage: &storage,
@@ -70,6 +96,7 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         selection: &selection,
         splitting,
         parallel_max,
+        cursors: &cursors,
         counts: &counts,
     };
     if dry_run {
@@ -88,7 +115,7 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         naming,
         objects_max,
     };
-    let writer = tokio::spawn(write(receiver, terms, queue));
+    let writer = tokio::spawn(writer.write(receiver, terms));
 
     let listed = tokio::select! {
         listed = listing.run(&sender) => Some(listed),
@@ -97,8 +124,8 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
     };
     // The writer ends when nobody can send any more.
     drop(sender);
-    let offered = tokio::select! {
-        offered = writer => offered.context("the writer panicked")??,
+    let (offered, recording) = tokio::select! {
+        written = writer => written.context("the writer panicked")??,
         () = shutdown.aborted() => return Ok(Outcome::Interrupted),
     };
     let end = match &listed {
@@ -108,27 +135,59 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         Some(Err(_)) => "failed before the end",
         None => "interrupted before the end",
     };
-    tell(&counts, offered, end);
+    tell(&counts, offered, before, end);
     let Some(listed) = listed else {
         tracing::warn!("interrupted: the items offered are not all that match");
         return Ok(Outcome::Interrupted);
     };
     listed?;
+    if let Some(mut recording) = recording
+        && !offered.reader_left
+    {
+        recording.seal().await?;
+    }
     warn_of_folders(&counts);
-    if counts.matched.load(Relaxed) == 0 {
+    if counts.matched.load(Relaxed) == 0 && offered.items == 0 {
         warn_of_nothing(&counts, &root.to_string());
     }
     Ok(Outcome::Complete)
 }
 
-/// Writes what is found to where it goes, until there is no more.
-async fn write(pages: mpsc::Receiver<Vec<Found>>, terms: Terms, queue: Option<SqsQueue>) -> Result<Offered> {
-    if let Some(queue) = queue {
-        return queue::offer(pages, terms, &queue).await;
+/// Takes what is found.
+struct Writer {
+    outlet: Outlet,
+    recording: Option<Recording>,
+}
+
+impl Writer {
+    /// Records and writes what is found to where it goes, until there is no more.
+    async fn write(self, pages: mpsc::Receiver<Vec<Found>>, terms: Terms) -> Result<(Offered, Option<Recording>)> {
+        let Self { outlet, recording } = self;
+        if let Some(mut recording) = recording {
+            let offered = recording.run(pages, terms, &outlet).await?;
+            return Ok((offered, Some(recording)));
+        }
+        let offered = match outlet {
+            Outlet::Queue(queue) => queue::offer(pages, terms, &queue).await?,
+            Outlet::Stdout => {
+                let written = tokio::task::spawn_blocking(move || offer::offer(pages, terms, io::stdout()));
+                let written = written.await.context("the writer panicked")?;
+                written.context("cannot write to standard output")?
+            }
+        };
+        Ok((offered, None))
     }
-    let written = tokio::task::spawn_blocking(move || offer::offer(pages, terms, io::stdout()));
-    let written = written.await.context("the writer panicked")?;
-    written.context("cannot write to standard output")
+}
+
+fn tell_of_earlier_run(recording: &Recording, reader_is_there: bool) {
+    let Seal {
+        items, objects, bytes, ..
+    } = recording.before();
+    if reader_is_there {
+        tracing::info!(items, objects, bytes, "the job was listed to its end by an earlier run");
+    } else {
+        tracing::info!("the reader of the items left before the end");
+    }
 }
 
 /// What ends without a slash may be a mistyped folder. On S3 any prefix may be empty; of files, somebody wanted one.
@@ -150,13 +209,12 @@ async fn see_root(storage: &Storage, root: &ObjectUri) -> Result<()> {
     Ok(())
 }
 
-fn tell(counts: &Counts, offered: Offered, end: &str) {
-    let Offered {
-        items,
-        objects,
-        bytes,
-        reader_left: _,
-    } = offered;
+/// Says what this run did; what an earlier one put into the manifest is not counted.
+fn tell(counts: &Counts, offered: Offered, before: Option<Seal>, end: &str) {
+    let before = before.unwrap_or_default();
+    let items = offered.items - before.items;
+    let objects = offered.objects - before.objects;
+    let bytes = offered.bytes - before.bytes;
     let skips = counts.skips();
     tracing::info!(
         prefixes = counts.prefixes.load(Relaxed),

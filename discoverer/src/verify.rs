@@ -10,16 +10,16 @@ use std::{
 };
 
 use anyhow::Result;
-use pf_state::StateDir;
 
 pub(crate) use self::report::Verdict;
 use self::report::{Facts, report};
-use crate::{lines, run::Outcome};
+use crate::{job::Kept, lines, run::Outcome};
 
 /// Reads the job's state, prints the report, and says how the job stands.
-pub(crate) async fn run(state: &StateDir) -> Result<Outcome> {
+pub(crate) async fn run(job: &Kept) -> Result<Outcome> {
     // The ledger first: what is discovered meanwhile must not look as if the ledger knew items that are none.
-    let ledger = state.ledger().await?;
+    let ledger = job.ledger().await?;
+    let state = &job.state;
     let mut manifest = state.read_manifest(0).await?;
     let mut uris = BTreeMap::new();
     while let Some(items) = manifest.next().await? {

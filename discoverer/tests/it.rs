@@ -5,6 +5,7 @@
 mod it {
     mod flat;
     mod job_state;
+    mod kept;
     mod partitions;
     mod program;
     mod queue;

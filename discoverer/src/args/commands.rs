@@ -10,21 +10,28 @@ Examples:
     pf-discoverer verify --state s3://logs-state/ --job logs/2024
 
   The same for a program, with what the queue gave up counted:
-    pf-discoverer verify --state s3://logs-state/ --job logs/2024 | jq .missing_ranges
+    pf-discoverer verify --state s3://logs-state/ --job logs/2024 \\
+      --sqs-dead-letter-queue-url https://sqs.eu-central-1.amazonaws.com/123456789012/logs-dead \\
+      | jq .missing_ranges
 
-Exit codes: 0 every item is completed; 2 every item is settled, some as dead letters; 1 items are missing, the discovery has
-not ended, records are unaccounted for, or the state can't be read; 64 bad usage.";
+Exit codes: 0 every item is completed; 2 every item is settled, some as dead letters; 1 items are
+missing, the discovery has not ended, records are unaccounted for, or the state can't be read; 64 bad
+usage.";
 
 const REDRIVE_EXAMPLES: &str = "\
 Examples:
   Ingest what is missing, here:
     pf-discoverer redrive --missing --state file:///var/state/ --job logs | pf-worker --state file:///var/state/
 
+  Offer what was given up to a queue again:
+    pf-discoverer redrive --dead-items --state s3://logs-state/ --job logs --destination sqs \\
+      --sqs-queue-url https://sqs.eu-central-1.amazonaws.com/123456789012/logs
+
   See the records that were given up, and their reasons:
     pf-discoverer redrive --records --letters --state s3://logs-state/ --job logs | jq .reason
 
-Exit codes: 0 all of it was offered, also if there was nothing; 1 failed or interrupted; 2 some records could not be given
-back whole; 64 bad usage.";
+Exit codes: 0 all of it was offered, also if there was nothing; 1 failed or interrupted; 2 some records
+could not be given back whole; 64 bad usage.";
 
 /// What to do instead of listing.
 #[derive(Debug, Clone, Subcommand)]
@@ -60,6 +67,20 @@ pub(crate) struct JobArgs {
     /// Region of the state directory's bucket [default: from the environment or profile, else us-east-1].
     #[arg(long, env = "PF_REGION", hide_env_values = true)]
     pub(crate) region: Option<String>,
+
+    /// Dead-letter queue, in which items are that the redrive policy moved: they count as given up. Its messages are out
+    /// of sight for some minutes while they are read [default: only what workers noted counts].
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "PF_SQS_DEAD_LETTER_QUEUE_URL",
+        hide_env_values = true
+    )]
+    pub(crate) sqs_dead_letter_queue_url: Option<String>,
+
+    /// Address of an SQS-compatible server [default: the one in the queue's URL].
+    #[arg(long, value_name = "URL", env = "PF_SQS_ENDPOINT", hide_env_values = true)]
+    pub(crate) sqs_endpoint: Option<String>,
 }
 
 /// Flags of `verify`.
@@ -87,6 +108,10 @@ pub(crate) struct RedriveArgs {
     #[arg(long, value_enum, default_value_t = Destination::Stdout, env = "PF_DISCOVERER_DESTINATION",
           hide_env_values = true)]
     pub(crate) destination: Destination,
+
+    /// The queue that --destination sqs puts items into [default: none].
+    #[arg(long, value_name = "URL", env = "PF_SQS_QUEUE_URL", hide_env_values = true)]
+    pub(crate) sqs_queue_url: Option<String>,
 }
 
 /// What is redriven, one of them.

@@ -20,6 +20,15 @@ pub(crate) struct Node {
     readings: Vec<Known>,
 }
 
+impl Node {
+    /// A name that no other leaf of the expression has, and that is the same in every run: two leaves may have one prefix,
+    /// cut in different places.
+    pub(crate) fn name(&self) -> String {
+        let cuts = self.cuts.iter().map(|(piece, end)| format!("{piece}:{end}"));
+        format!("{} {}", cuts.collect::<Vec<_>>().join(","), self.prefix)
+    }
+}
+
 /// What is to be done at a node.
 #[derive(Debug)]
 pub(crate) enum Step {

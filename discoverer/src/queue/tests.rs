@@ -88,6 +88,7 @@ fn page(objects: std::ops::Range<u64>) -> Vec<Found> {
         },
         partition: BTreeMap::new(),
         split: None,
+        prefix: "".into(),
     };
     objects.map(found).collect()
 }

@@ -175,6 +175,16 @@ impl Ledger {
         &self.completed | &self.dead
     }
 
+    /// Takes an item for given up that nobody settled: one that is in the dead-letter queue without a worker's doing.
+    pub fn give_up(&mut self, seq: u64, reason: String) {
+        if !self.completed.contains(seq) && self.dead.insert(seq) {
+            self.reasons.insert(seq, reason);
+            if self.reasons.len() > REASONS_MAX {
+                self.reasons.pop_last();
+            }
+        }
+    }
+
     /// Counts an item that was not counted yet.
     fn count(&mut self, settled: Settled) {
         let Settled { seq, outcome, counts } = settled;
@@ -186,13 +196,7 @@ impl Ledger {
             Outcome::Completed => {
                 self.completed.insert(seq);
             }
-            Outcome::DeadLetter { reason } => {
-                self.dead.insert(seq);
-                self.reasons.insert(seq, reason);
-                if self.reasons.len() > REASONS_MAX {
-                    self.reasons.pop_last();
-                }
-            }
+            Outcome::DeadLetter { reason } => self.give_up(seq, reason),
         }
     }
 

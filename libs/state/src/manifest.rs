@@ -27,7 +27,7 @@ const PLAN: &str = "plan.json";
 const OFFERED: &str = "offered.json";
 
 /// The end of a manifest that is complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Seal {
     /// Items, numbered 0 up to this.
     pub items: u64,
@@ -101,12 +101,7 @@ impl StateDir {
         let mut writer = ManifestWriter {
             state: self.clone(),
             writer: format!("{:016x}", fastrand::u64(..)),
-            reached: Seal {
-                items: 0,
-                parts: 0,
-                objects: 0,
-                bytes: 0,
-            },
+            reached: Seal::default(),
             cursors: BTreeMap::new(),
             is_sealed: false,
         };

@@ -39,12 +39,7 @@ impl StateDir {
         let reader = ManifestReader {
             parts: self.parts(names, read),
             from: seq,
-            reached: Seal {
-                items: 0,
-                parts: 0,
-                objects: 0,
-                bytes: 0,
-            },
+            reached: Seal::default(),
             seal: None,
             is_whole: first == 0,
         };

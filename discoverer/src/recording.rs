@@ -1,0 +1,194 @@
+//! A run with a state directory: items are in the manifest before anybody is offered them, and a run that was stopped is
+//! gone on with, with the same numbers.
+//!
+//! Items are collected into parts. A part is written, then offered, then noted as offered; so what a restart offers once
+//! more is one part at most, and no number is ever given twice.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context as _, Result};
+use pf_state::{ManifestWriter, Seal, StateDir, manifest::Addition};
+use pf_work::WorkItem;
+use tokio::{
+    sync::mpsc::Receiver,
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    listing::Found,
+    numbering::{Numbering, Offered, Terms},
+    outlet::Outlet,
+};
+
+/// Items in a part, about: some hundred kilobytes as stored, some megabytes in memory.
+const PART_ITEMS: usize = 10_000;
+
+/// How long the first part is collected: workers wait for it.
+const FIRST_PART_AGE: Duration = Duration::from_millis(250);
+
+/// How long a part is collected at most, in a listing that finds little. Each takes twice as long as the one before.
+const PART_AGE_MAX: Duration = Duration::from_secs(5);
+
+/// A job's manifest, and what was done of the job before.
+#[derive(Debug)]
+pub(crate) struct Recording {
+    state: StateDir,
+    manifest: ManifestWriter,
+    before: Seal,
+}
+
+impl Recording {
+    /// Begins the job, or goes on with it.
+    pub(crate) async fn open(state: StateDir, plan: &BTreeMap<String, String>) -> Result<Self> {
+        let manifest = state.write_manifest(plan).await?;
+        let before = manifest.reached();
+        if before.items > 0 {
+            tracing::info!(
+                items = before.items,
+                objects = before.objects,
+                "going on with the manifest in {}",
+                state.address()
+            );
+        }
+        Ok(Self {
+            state,
+            manifest,
+            before,
+        })
+    }
+
+    /// Whether the job's listing came to its end before.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.manifest.is_sealed()
+    }
+
+    /// What is in the manifest: the last key of each prefix, by [`Found::prefix`].
+    pub(crate) fn cursors(&self) -> BTreeMap<String, String> {
+        self.manifest.cursors().clone()
+    }
+
+    /// What the manifest held before this run.
+    pub(crate) fn before(&self) -> Seal {
+        self.before
+    }
+
+    /// Offers what an earlier run may not have offered, as far as nobody settled it: to a queue what it did not note as
+    /// offered, to a reader of standard output everything, because its reader went with it. False when the reader left.
+    pub(crate) async fn catch_up(&self, outlet: &Outlet) -> Result<bool> {
+        let first = if outlet.keeps_items() {
+            self.state.offered().await?
+        } else {
+            0
+        };
+        let end = self.manifest.next_seq();
+        if first >= end {
+            return Ok(true);
+        }
+        let settled = self.state.ledger().await?.settled();
+        let mut manifest = self.state.read_manifest(first).await?;
+        let mut count = 0;
+        while let Some(mut items) = manifest.next().await? {
+            items.retain(|item| !settled.contains(item.seq));
+            count += items.len();
+            if !outlet.offer(items).await? {
+                return Ok(false);
+            }
+        }
+        if count > 0 {
+            tracing::info!(items = count, "offered what an earlier run may not have offered");
+        }
+        self.note_offered(outlet, end).await?;
+        Ok(true)
+    }
+
+    /// Records and offers what arrives until there is no more, the bound is reached or the reader left.
+    pub(crate) async fn run(&mut self, pages: Receiver<Vec<Found>>, terms: Terms, outlet: &Outlet) -> Result<Offered> {
+        let mut numbering = Numbering::after(
+            terms,
+            Offered {
+                items: self.before.items,
+                objects: self.before.objects,
+                bytes: self.before.bytes,
+                reader_left: false,
+            },
+        );
+        let mut age_max = FIRST_PART_AGE;
+        let mut source = Source {
+            pages,
+            rest: Vec::new().into_iter(),
+        };
+        while let Some(addition) = source.part(&mut numbering, age_max).await {
+            age_max = (age_max * 2).min(PART_AGE_MAX);
+            let items = addition.items.clone();
+            self.manifest.add(addition).await.context("cannot write the manifest")?;
+            if !outlet.offer(items).await? {
+                return Ok(Offered {
+                    reader_left: true,
+                    ..numbering.offered()
+                });
+            }
+            self.note_offered(outlet, self.manifest.next_seq()).await?;
+        }
+        Ok(numbering.offered())
+    }
+
+    /// Ends the manifest: everything was listed.
+    pub(crate) async fn seal(&mut self) -> Result<()> {
+        let Seal {
+            items,
+            parts,
+            objects,
+            bytes,
+        } = self.manifest.seal().await.context("cannot seal the manifest")?;
+        tracing::info!(items, objects, bytes, parts, "the manifest is complete");
+        Ok(())
+    }
+
+    async fn note_offered(&self, outlet: &Outlet, seq: u64) -> Result<()> {
+        if outlet.keeps_items() {
+            self.state.set_offered(seq).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Objects that were listed and are not in a part yet.
+struct Source {
+    pages: Receiver<Vec<Found>>,
+    /// The rest of the page that the last part ended in.
+    rest: std::vec::IntoIter<Found>,
+}
+
+impl Source {
+    /// Collects a part: until it is full, or old, or there is no more. None when there was nothing.
+    ///
+    /// An object's items stay together, however many they are: a listing can only be gone on with behind an object.
+    async fn part(&mut self, numbering: &mut Numbering, age_max: Duration) -> Option<Addition> {
+        let before = numbering.offered();
+        let mut items: Vec<WorkItem> = Vec::new();
+        let mut cursors = BTreeMap::new();
+        let mut deadline = None;
+        while items.len() < PART_ITEMS && !numbering.is_full() {
+            let Some(found) = self.rest.next() else {
+                let page = match deadline {
+                    None => self.pages.recv().await,
+                    // In time, or too late, or there will be none: the latter two end the part.
+                    Some(deadline) => timeout_at(deadline, self.pages.recv()).await.ok().flatten(),
+                };
+                let Some(page) = page else { break };
+                self.rest = page.into_iter();
+                continue;
+            };
+            deadline.get_or_insert_with(|| Instant::now() + age_max);
+            cursors.insert(found.prefix.to_string(), found.object.uri.key().to_owned());
+            items.extend(numbering.items(found));
+        }
+        let now = numbering.offered();
+        (!items.is_empty()).then(|| Addition {
+            items,
+            objects: now.objects - before.objects,
+            bytes: now.bytes - before.bytes,
+            cursors,
+        })
+    }
+}
