@@ -244,6 +244,33 @@ fn the_bound_on_objects_is_one_over_all_runs() {
 }
 
 #[test]
+fn of_two_discoverers_at_the_same_time_one_is_told_and_no_number_is_given_twice() {
+    let place = Place::with_large_files(2, 5500);
+    let runs = std::thread::scope(|scope| {
+        let runs = [0; 2].map(|_| scope.spawn(|| place.run(&SPLIT)));
+        runs.map(|run| run.join().unwrap())
+    });
+    for run in runs.iter().filter(|run| run.code != 0) {
+        assert!(
+            run.stderr.contains("another discoverer writes the manifest"),
+            "{}",
+            run.stderr
+        );
+    }
+    let last = place.run(&SPLIT);
+    assert_eq!(last.code, 0, "{}", last.stderr);
+    let (items, is_sealed) = place.manifest();
+    assert_eq!((items.len(), is_sealed), (22_000, true));
+    for item in runs.iter().flat_map(|run| &run.items) {
+        let seq = item["seq"].as_u64().unwrap();
+        assert_eq!(
+            *item,
+            serde_json::from_str::<Value>(&items[seq as usize].to_json()).unwrap()
+        );
+    }
+}
+
+#[test]
 fn other_flags_are_refused_before_anything_is_listed() {
     let place = Place::new();
     place.put("a.ndjson", 5);

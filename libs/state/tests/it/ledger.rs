@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use pf_state::{Outcome, Settled};
+use pf_state::{Outcome, Settled, StateDir};
 use pf_work::Counts;
 use proptest::prelude::*;
 
-use super::jobs::{completed, counts, dead, in_memory};
+use super::{
+    jobs::{JOB, completed, counts, dead, in_memory},
+    places::{in_bucket, in_folder},
+};
 
 #[tokio::test]
 async fn settled_items_are_covered_and_the_others_missing() {
@@ -120,30 +123,58 @@ fn settlement() -> impl Strategy<Value = Settled> {
     })
 }
 
+/// Workers, each with calls, each with settlements; workers take turns.
+fn calls() -> impl Strategy<Value = Vec<(usize, Vec<Settled>)>> {
+    prop::collection::vec((0_usize..4, prop::collection::vec(settlement(), 0..6)), 0..25)
+}
+
+/// Writes all of it, and compares the union with the brute force.
+async fn check(state: &StateDir, calls: Vec<(usize, Vec<Settled>)>) -> Result<(), TestCaseError> {
+    let writers: Vec<_> = (0..4)
+        .map(|number| state.write_ledger(&format!("pod-{number}")))
+        .collect();
+    for (worker, settled) in &calls {
+        writers[*worker].record(settled).await.unwrap();
+    }
+    let all: Vec<Settled> = calls.into_iter().flat_map(|(_, settled)| settled).collect();
+    let (done, dead, sums) = slowly(&all);
+    let ledger = state.ledger().await.unwrap();
+    prop_assert_eq!(ledger.completed.iter().collect::<Vec<_>>(), done);
+    prop_assert_eq!(ledger.dead.iter().collect::<Vec<_>>(), dead);
+    prop_assert_eq!(
+        ledger.reasons.keys().copied().collect::<Vec<_>>(),
+        ledger.dead.iter().collect::<Vec<_>>()
+    );
+    prop_assert_eq!(ledger.counts, sums);
+    prop_assert_eq!(ledger.missing(40).len() + ledger.settled().len(), 40);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Workers, each with calls, each with settlements; workers take turns.
     #[test]
-    fn any_interleaving_of_workers_has_the_union_of_the_brute_force(
-        calls in prop::collection::vec((0_usize..4, prop::collection::vec(settlement(), 0..6)), 0..25),
-    ) {
+    fn any_interleaving_of_workers_has_the_union_of_the_brute_force(calls in calls()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let (_, state) = in_memory();
-            let writers: Vec<_> = (0..4).map(|number| state.write_ledger(&format!("pod-{number}"))).collect();
-            for (worker, settled) in &calls {
-                writers[*worker].record(settled).await.unwrap();
-            }
-            let all: Vec<Settled> = calls.into_iter().flat_map(|(_, settled)| settled).collect();
-            let (done, dead, sums) = slowly(&all);
-            let ledger = state.ledger().await.unwrap();
-            prop_assert_eq!(ledger.completed.iter().collect::<Vec<_>>(), done);
-            prop_assert_eq!(ledger.dead.iter().collect::<Vec<_>>(), dead);
-            prop_assert_eq!(ledger.reasons.keys().copied().collect::<Vec<_>>(), ledger.dead.iter().collect::<Vec<_>>());
-            prop_assert_eq!(ledger.counts, sums);
-            prop_assert_eq!(ledger.missing(40).len() + ledger.settled().len(), 40);
-            Ok(())
-        })?;
+        runtime.block_on(check(&in_memory().1, calls))?;
+    }
+}
+
+proptest! {
+    // Each case is some dozen requests.
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    #[test]
+    fn so_it_is_in_a_folder(calls in calls()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (root, storage, _folder) = in_folder();
+        runtime.block_on(check(&StateDir::new(storage, &root, JOB), calls))?;
+    }
+
+    #[test]
+    fn so_it_is_in_a_bucket(calls in calls()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (root, storage) = in_bucket();
+        runtime.block_on(check(&StateDir::new(storage, &root, JOB), calls))?;
     }
 }

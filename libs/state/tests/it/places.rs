@@ -18,13 +18,13 @@ use super::{
 };
 
 /// A root for state directories, and the folder that must outlive them.
-fn in_folder() -> (ObjectUri, Storage, TempDir) {
+pub(crate) fn in_folder() -> (ObjectUri, Storage, TempDir) {
     let folder = TempDir::new().unwrap();
     let path = format!("{}/not/made yet", folder.path().to_str().unwrap());
     (ObjectUri::File { path }, Storage::new(Options::default()), folder)
 }
 
-fn in_bucket() -> (ObjectUri, Storage) {
+pub(crate) fn in_bucket() -> (ObjectUri, Storage) {
     let s3 = S3::shared();
     let bucket = s3.make_bucket("state");
     let storage = Storage::new(Options {
