@@ -340,6 +340,9 @@ fn dead_letters_of_the_queue_count_as_given_up() {
     let report: Value = serde_json::from_slice(&verified.stdout).unwrap();
     assert_eq!((&report["missing"], &report["dead_lettered"]), (&0.into(), &1.into()));
     assert_eq!(report["dead_letters"][0]["seq"], 1);
+    let redriven = with("redrive", &["--dead-items"]);
+    let item = WorkItem::from_json(str::from_utf8(&redriven.stdout).unwrap().trim_end()).unwrap();
+    assert_eq!(item.seq, 1, "letters that were read are still there");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod it {
     mod crashes;
     mod damage;
     mod dead_letters;
+    mod faults;
     mod jobs;
     mod ledger;
     mod manifest;

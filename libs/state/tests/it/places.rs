@@ -25,9 +25,15 @@ pub(crate) fn in_folder() -> (ObjectUri, Storage, TempDir) {
 }
 
 pub(crate) fn in_bucket() -> (ObjectUri, Storage) {
+    let bucket = S3::shared().make_bucket("state");
+    let key = "some state".to_owned();
+    (ObjectUri::S3 { bucket, key }, Storage::new(s3_options()))
+}
+
+/// The test server and its key.
+pub(crate) fn s3_options() -> Options {
     let s3 = S3::shared();
-    let bucket = s3.make_bucket("state");
-    let storage = Storage::new(Options {
+    Options {
         endpoint: Some(s3.endpoint()),
         region: Some(S3::REGION.to_owned()),
         access_key: Some(AccessKey {
@@ -35,9 +41,7 @@ pub(crate) fn in_bucket() -> (ObjectUri, Storage) {
             secret: s3.secret_access_key().to_owned(),
         }),
         ..Options::default()
-    });
-    let key = "some state".to_owned();
-    (ObjectUri::S3 { bucket, key }, storage)
+    }
 }
 
 async fn holds_its_promises(place: &dyn Place) {
