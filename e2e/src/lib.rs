@@ -4,6 +4,7 @@
 //! must not know our rooms or the S3 SDK, so that it can't share their mistakes.
 
 pub mod fault_proxy;
+mod guarded;
 pub mod s3;
 pub mod sqs;
 
@@ -12,20 +13,6 @@ pub use s3::S3;
 pub use sqs::Sqs;
 
 use std::path::{Path, PathBuf};
-
-/// Runs a server (its folder, then its command line), and ends it and removes its folder when the test process is gone,
-/// however that ended: the pipe on stdin closes with it. Signals that a terminal sends to everybody must not end this
-/// guard before its work is done.
-const GUARD: &str = r#"
-trap '' INT TERM HUP
-root=$1; shift
-"$@" >"$root/log" 2>&1 &
-server=$!
-cat >/dev/null
-kill -9 $server
-wait $server 2>/dev/null
-rm -rf "$root"
-"#;
 
 /// The path of an installed tool: in `PF_TOOLS_DIR`, the workspace's `.tools/bin`, or `~/.cache/paraflow/bin`.
 ///

@@ -7,25 +7,23 @@ mod http;
 
 use std::{
     io::Read as _,
-    net::TcpListener,
+    net::SocketAddr,
     path::{Path, PathBuf},
-    process::{ChildStdin, Command, Stdio},
+    process::Command,
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, ensure};
 
 use self::http::Client;
+use crate::guarded::{Guarded, Hello};
 
 /// How long the server may take to answer; it takes a third of a second on an idle machine.
 const START_MAX: Duration = Duration::from_secs(30);
-
-/// How often another port is tried: between choosing a free port and listening on it, somebody else may take it.
-const STARTS_MAX: u32 = 3;
 
 /// Puts sent at the same time by [`S3::put_all`].
 const PUTS_MAX: usize = 4;
@@ -33,11 +31,9 @@ const PUTS_MAX: usize = 4;
 /// A running server.
 #[derive(Debug)]
 pub struct S3 {
+    server: Guarded,
     client: Client,
     buckets: AtomicU32,
-    data: PathBuf,
-    /// Closed by the end of this process, which ends the server.
-    _guard: ChildStdin,
 }
 
 impl S3 {
@@ -106,7 +102,7 @@ impl S3 {
     /// The folder that a bucket lies in. A file put there is an object without an entity tag, which is quicker than
     /// [`put`](Self::put) where listings need very many.
     pub fn folder(&self, bucket: &str) -> PathBuf {
-        self.data.join(bucket)
+        data(&self.server.root).join(bucket)
     }
 
     /// Removes an object.
@@ -139,68 +135,44 @@ impl S3 {
 
     fn start() -> Result<Self> {
         let program = crate::tool("versitygw");
-        let mut failure = String::new();
-        for _ in 0..STARTS_MAX {
-            match Self::start_once(&program) {
-                Ok(server) => return Ok(server),
-                Err(error) => failure = format!("{error:#}"),
-            }
-        }
-        bail!("no start in {STARTS_MAX}: {failure}")
-    }
-
-    fn start_once(program: &Path) -> Result<Self> {
-        let root = tempfile::Builder::new().prefix("paraflow-s3-").tempdir()?;
-        for folder in ["data", "attributes"] {
-            std::fs::create_dir(root.path().join(folder))?;
-        }
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let secret = random_secret()?;
-        let mut guard = Command::new("sh")
-            .args(["-c", crate::GUARD, "guard"])
-            .arg(root.path())
-            .arg(program)
-            .args([
-                "--port",
-                &address.to_string(),
-                "--region",
-                Self::REGION,
-                "--quiet",
-                "posix",
-            ])
-            // Not every temporary folder can hold extended attributes.
-            .arg("--sidecar")
-            .arg(root.path().join("attributes"))
-            .arg(root.path().join("data"))
-            .env("ROOT_ACCESS_KEY", Self::ACCESS_KEY_ID)
-            .env("ROOT_SECRET_KEY", &secret)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("cannot run sh")?;
-        // From here on the guard removes the folder.
-        let root = root.keep();
-        let server = Self {
-            client: Client::new(address, Self::ACCESS_KEY_ID, Self::REGION, secret),
-            buckets: AtomicU32::new(0),
-            data: root.join("data"),
-            _guard: guard.stdin.take().context("stdin is a pipe")?,
-        };
-        let deadline = Instant::now() + START_MAX;
-        loop {
-            // Signed with our own secret: another process's server on the same port refuses it.
-            match server.client.send("GET", "/", "", b"") {
-                Ok(answer) if answer.status == 200 => return Ok(server),
-                Ok(answer) => bail!("another server answers at {address}: {}", answer.body),
-                Err(error) if Instant::now() > deadline => {
-                    let log = std::fs::read_to_string(root.join("log")).unwrap_or_default();
-                    return Err(error.context(format!("versitygw does not answer at {address}; it says: {log}")));
-                }
-                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        let client = |address| Client::new(address, Self::ACCESS_KEY_ID, Self::REGION, secret.clone());
+        let command = |root: &Path, address: SocketAddr| {
+            let (data, attributes) = (data(root), root.join("attributes"));
+            for folder in [&data, &attributes] {
+                std::fs::create_dir(folder)?;
             }
-        }
+            let mut server = Command::new(&program);
+            server
+                .args(["--port", &address.to_string(), "--region", Self::REGION])
+                .args(["--quiet", "posix"])
+                // Not every temporary folder can hold extended attributes.
+                .arg("--sidecar")
+                .args([attributes, data])
+                .env("ROOT_ACCESS_KEY", Self::ACCESS_KEY_ID)
+                .env("ROOT_SECRET_KEY", &secret);
+            Ok(server)
+        };
+        // Signed with our own secret: another process's server on the same port refuses it.
+        let hello = |address| {
+            let answer = client(address).send("GET", "/", "", b"")?;
+            Ok(match answer.status {
+                200 => Hello::Ours,
+                _ => Hello::Anothers(answer.body),
+            })
+        };
+        let server = Guarded::start("versitygw", START_MAX, command, hello)?;
+        Ok(Self {
+            client: client(server.address),
+            buckets: AtomicU32::new(0),
+            server,
+        })
     }
+}
+
+/// The folder of the server's buckets.
+fn data(root: &Path) -> PathBuf {
+    root.join("data")
 }
 
 fn random_secret() -> Result<String> {

@@ -5,24 +5,23 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     path::Path,
-    process::{ChildStdin, Command, Stdio},
+    process::Command,
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+
+use crate::guarded::{Guarded, Hello};
 
 /// How long the server may take to answer; it takes two seconds on an idle machine.
 const START_MAX: Duration = Duration::from_secs(90);
-
-/// How often another port is tried: between choosing a free port and listening on it, somebody else may take it.
-const STARTS_MAX: u32 = 3;
 
 /// How long [`Sqs::all_bodies`] looks for more messages.
 const LOOK: Duration = Duration::from_secs(1);
@@ -30,11 +29,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A running server.
 #[derive(Debug)]
 pub struct Sqs {
-    address: SocketAddr,
+    server: Guarded,
     account: String,
     queues: AtomicU32,
-    /// Closed by the end of this process, which ends the server.
-    _guard: ChildStdin,
 }
 
 /// A queue and the one that its redrive policy names.
@@ -76,7 +73,7 @@ impl Sqs {
 
     /// Its address, as `http://127.0.0.1:port`.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.server.address)
     }
 
     /// What a process under test needs in its environment to sign its requests.
@@ -177,71 +174,46 @@ impl Sqs {
     }
 
     fn must(&self, action: &str, request: &Value) -> Value {
-        call(self.address, action, request)
+        call(self.server.address, action, request)
             .unwrap_or_else(|error| panic!("cannot {action} on the SQS server: {error:#}"))
     }
 
     fn start() -> Result<Self> {
         let program = crate::tool("elasticmq");
-        let mut failure = String::new();
-        for _ in 0..STARTS_MAX {
-            match Self::start_once(&program) {
-                Ok(server) => return Ok(server),
-                Err(error) => failure = format!("{error:#}"),
-            }
-        }
-        bail!("no start in {STARTS_MAX}: {failure}")
-    }
-
-    fn start_once(program: &Path) -> Result<Self> {
-        let root = tempfile::Builder::new().prefix("paraflow-sqs-").tempdir()?;
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        // Tells our server from another process's on the same port.
-        let account = format!("{:06}{:06}", std::process::id() % 1_000_000, address.port());
-        std::fs::write(root.path().join("server.conf"), configuration(address, &account))?;
-        let mut guard = Command::new("sh")
-            .args(["-c", crate::GUARD, "guard"])
-            .arg(root.path())
-            .arg(program)
-            .env(
+        let command = |root: &Path, address| {
+            let file = root.join("server.conf");
+            std::fs::write(&file, configuration(address, &account(address)))?;
+            let mut server = Command::new(&program);
+            server.env(
                 "JAVA_TOOL_OPTIONS",
                 format!(
                     "-Xmx256m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dconfig.file={}",
-                    root.path().join("server.conf").display()
+                    file.display()
                 ),
-            )
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("cannot run sh")?;
-        // From here on the guard removes the folder.
-        let root = root.keep();
-        let server = Self {
-            address,
-            account,
-            queues: AtomicU32::new(0),
-            _guard: guard.stdin.take().context("stdin is a pipe")?,
+            );
+            Ok(server)
         };
-        let deadline = Instant::now() + START_MAX;
-        loop {
-            match call(address, "CreateQueue", &json!({"QueueName": "hello"})) {
-                Ok(made) => {
-                    let url = made["QueueUrl"].as_str().unwrap_or_default();
-                    ensure!(
-                        url.contains(&server.account),
-                        "another server answers at {address}: {url}"
-                    );
-                    return Ok(server);
-                }
-                Err(error) if Instant::now() > deadline => {
-                    let log = std::fs::read_to_string(root.join("log")).unwrap_or_default();
-                    return Err(error.context(format!("ElasticMQ does not answer at {address}; it says: {log}")));
-                }
-                Err(_) => std::thread::sleep(Duration::from_millis(50)),
-            }
-        }
+        let hello = |address| {
+            let made = call(address, "CreateQueue", &json!({"QueueName": "hello"}))?;
+            let url = made["QueueUrl"].as_str().unwrap_or_default();
+            Ok(if url.contains(&account(address)) {
+                Hello::Ours
+            } else {
+                Hello::Anothers(url.to_owned())
+            })
+        };
+        let server = Guarded::start("elasticmq", START_MAX, command, hello)?;
+        Ok(Self {
+            account: account(server.address),
+            queues: AtomicU32::new(0),
+            server,
+        })
     }
+}
+
+/// Tells our server from another process's on the same port.
+fn account(address: SocketAddr) -> String {
+    format!("{:06}{:06}", std::process::id() % 1_000_000, address.port())
 }
 
 fn configuration(address: SocketAddr, account: &str) -> String {
