@@ -4,12 +4,10 @@
 
 mod report;
 
-use std::{
-    collections::BTreeMap,
-    io::{self, IsTerminal as _},
-};
+use std::collections::BTreeMap;
 
 use anyhow::Result;
+use pf_telemetry::report::text;
 
 pub(crate) use self::report::Verdict;
 use self::report::{Facts, report};
@@ -36,13 +34,7 @@ pub(crate) async fn run(job: &Kept) -> Result<Outcome> {
         ledger,
         uris,
     });
-    let mut text = if io::stdout().is_terminal() {
-        report.to_string()
-    } else {
-        serde_json::to_string(&report)?
-    };
-    text.push('\n');
-    lines::write(text.into_bytes()).await?;
+    lines::write(text(&report)?.into_bytes()).await?;
     if report.verdict == Verdict::Incomplete {
         tracing::warn!("{}", report.what_is_wrong());
     }

@@ -2,8 +2,8 @@
 
 use std::{fmt, time::Duration};
 
-use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{HumanBytes, HumanCount};
+use pf_telemetry::report;
 use serde::Serialize;
 
 use crate::metrics::Metrics;
@@ -75,15 +75,7 @@ impl fmt::Display for Report {
             ("MB/s (decompressed)", format!("{:.1}", self.mb_per_second)),
             ("peak resident", HumanBytes(self.peak_resident_bytes).to_string()),
         ];
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-        for (name, value) in rows {
-            table.add_row([name.to_owned(), value]);
-        }
-        if let Some(column) = table.column_mut(1) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-        write!(f, "{table}")
+        f.write_str(&report::table(rows))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A worker's life: everything is opened, the lanes run, and what came of it is told.
 
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     process::ExitCode,
     sync::{
         Arc,
@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Context as _;
 use pf_storage::Storage;
-use pf_telemetry::{Health, Progress, Shutdown, progress::Snapshot, server::Server};
+use pf_telemetry::{Health, Progress, Shutdown, progress::Snapshot, report, server::Server};
 use prometheus::Registry;
 use tokio::{io::BufReader, runtime::Handle, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -144,14 +144,8 @@ async fn work(
 
 /// The statistics on standard output: a table on a terminal, JSON in a pipe.
 fn tell(report: &Report) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    let told = if stdout.is_terminal() {
-        writeln!(stdout, "{report}")
-    } else {
-        let json = serde_json::to_string(report).context("cannot write the statistics as JSON")?;
-        writeln!(stdout, "{json}")
-    };
-    match told {
+    let text = report::text(report).context("cannot write the statistics as JSON")?;
+    match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         told => told.context("cannot write the statistics"),
     }

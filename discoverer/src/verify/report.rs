@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use comfy_table::{CellAlignment, Table, presets};
 use pf_state::{Ledger, Seal};
+use pf_telemetry::report::table;
 use pf_work::Counts;
 use serde::Serialize;
 
@@ -223,15 +223,7 @@ impl fmt::Display for Report {
         ] {
             rows.push((name, count.to_string()));
         }
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-        for (name, value) in rows {
-            table.add_row([name.to_owned(), value]);
-        }
-        if let Some(column) = table.column_mut(1) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-        write!(f, "{table}")?;
+        f.write_str(&table(rows))?;
         for DeadItem { seq, uri, reason } in self.dead_letters.iter().take(SHOWN_MAX) {
             let uri = uri.as_deref().unwrap_or("not in the manifest");
             write!(f, "\ndead letter {seq} ({uri}): {reason}")?;

@@ -1,9 +1,11 @@
-//! What every program says about itself: logs, metrics, health, the progress line, and how it is asked to stop.
+//! What every program says about itself: logs, metrics, health, the progress line, reports, and how it is asked to stop.
 //!
-//! Everything here goes to standard error or to the metrics port. Standard output belongs to the data.
+//! Everything here goes to standard error or to the metrics port. Standard output belongs to the data, and to a report where
+//! there is none; a report is only made here.
 
 pub mod logs;
 pub mod progress;
+pub mod report;
 pub mod server;
 pub mod shutdown;
 
