@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use pf_state::{Ledger, StateDir};
-use pf_work::sqs::{self, Letters, Role, SqsQueue};
+use pf_work::sqs::{self, Letters, SqsQueue};
 
 use crate::{
     args::{self, Command, JobArgs, RedriveArgs, VerifyArgs},
@@ -69,14 +69,7 @@ impl Job {
         match self {
             Self::Verify(job) => verify::run(&job).await,
             Self::Redrive(job, choice, destination) => {
-                let outlet = match destination {
-                    Destination::Stdout => Outlet::Stdout,
-                    Destination::Queue(options) => {
-                        let queue = SqsQueue::connect(*options, Role::Sink).await;
-                        Outlet::Queue(queue.context("cannot offer items")?)
-                    }
-                };
-                redrive::run(&job, choice, &outlet).await
+                redrive::run(&job, choice, &Outlet::open(destination).await?).await
             }
         }
     }

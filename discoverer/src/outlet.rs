@@ -1,10 +1,13 @@
 //! Where items go that are offered part by part: standard output or a queue.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use futures::{StreamExt as _, TryStreamExt as _};
-use pf_work::{WorkItem, sqs::SqsQueue};
+use pf_work::{
+    WorkItem,
+    sqs::{Role, SqsQueue},
+};
 
-use crate::{lines, queue};
+use crate::{lines, plan::Destination, queue};
 
 /// Where items go.
 pub(crate) enum Outlet {
@@ -15,6 +18,17 @@ pub(crate) enum Outlet {
 }
 
 impl Outlet {
+    /// Makes sure that what is there takes items.
+    pub(crate) async fn open(destination: Destination) -> Result<Self> {
+        match destination {
+            Destination::Stdout => Ok(Self::Stdout),
+            Destination::Queue(options) => {
+                let queue = SqsQueue::connect(*options, Role::Sink).await;
+                Ok(Self::Queue(queue.context("cannot offer items")?))
+            }
+        }
+    }
+
     /// Whether items stay there when this process ends.
     pub(crate) fn keeps_items(&self) -> bool {
         matches!(self, Self::Queue(_))

@@ -1,20 +1,16 @@
 //! One run: the listing on one side, the writer on the other, a bounded channel between them.
 
-use std::{
-    io::{self, Write as _},
-    sync::atomic::Ordering::Relaxed,
-};
+use std::{io, sync::atomic::Ordering::Relaxed};
 
 use anyhow::{Context as _, Result, ensure};
 use pf_state::Seal;
 use pf_storage::{ListRequest, ObjectUri, Storage};
 use pf_telemetry::Shutdown;
-use pf_work::sqs::{Role, SqsQueue};
 use tokio::sync::mpsc;
 
 use crate::{
     counts::Counts,
-    dry_run,
+    dry_run, lines,
     listing::{self, Found, Listing},
     numbering::{Offered, Terms},
     offer,
@@ -54,39 +50,23 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         destination,
         state,
     } = plan;
-    let queue = match destination {
-        Destination::Queue(options) if !dry_run => tokio::select! {
-            queue = SqsQueue::connect(*options, Role::Sink) => Some(queue.context("cannot offer items")?),
-            () = shutdown.draining() => return Ok(Outcome::Interrupted),
-        },
-        Destination::Queue(_) | Destination::Stdout => None,
-    };
     let storage = Storage::new(storage);
-    tokio::select! {
-        seen = see_root(&storage, &root) => seen?,
-        () = shutdown.draining() => return Ok(Outcome::Interrupted),
-    }
-    let mut writer = Writer {
-        outlet: queue.map_or(Outlet::Stdout, Outlet::Queue),
-        recording: None,
+    // A dry run leaves everything as it is.
+    let (destination, state) = if dry_run {
+        (Destination::Stdout, None)
+    } else {
+        (destination, state)
     };
-    if let Some(KeptJob { state, flags }) = state.filter(|_| !dry_run) {
-        let caught_up = async {
-            let recording = Recording::open(state, &flags).await?;
-            let reader_is_there = recording.catch_up(&writer.outlet).await?;
-            anyhow::Ok((recording, reader_is_there))
-        };
-        let (recording, reader_is_there) = tokio::select! {
-            caught_up = caught_up => caught_up?,
-            () = shutdown.draining() => return Ok(Outcome::Interrupted),
-        };
-        if recording.is_sealed() || !reader_is_there {
-            tell_of_earlier_run(&recording, reader_is_there);
-            return Ok(Outcome::Complete);
-        }
-        writer.recording = Some(recording);
+    let (writer, reader_is_there) = tokio::select! {
+        ready = Writer::ready(destination, &storage, &root, state) => ready?,
+        () = shutdown.draining() => return Ok(Outcome::Interrupted),
+    };
+    if let Some(recording) = &writer.recording
+        && (recording.is_sealed() || !reader_is_there)
+    {
+        tell_of_earlier_run(recording, reader_is_there);
+        return Ok(Outcome::Complete);
     }
-    let before = writer.recording.as_ref().map(Recording::before);
     let cursors = writer.recording.as_ref().map(Recording::cursors).unwrap_or_default();
     let counts = Counts::default();
     let listing = Listing {
@@ -104,10 +84,10 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
             report = dry_run::report(&listing) => report?,
             () = shutdown.draining() => return Ok(Outcome::Interrupted),
         };
-        return match io::stdout().write_all(report.as_bytes()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write the report"),
-            _ => Ok(Outcome::Complete),
-        };
+        lines::write(report.into_bytes())
+            .await
+            .context("cannot write the report")?;
+        return Ok(Outcome::Complete);
     }
     let (sender, receiver) = mpsc::channel(listing::PAGES_WAITING_MAX);
     let terms = Terms {
@@ -135,7 +115,7 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         Some(Err(_)) => "failed before the end",
         None => "interrupted before the end",
     };
-    tell(&counts, offered, before, end);
+    tell(&counts, offered, recording.as_ref().map(Recording::before), end);
     let Some(listed) = listed else {
         tracing::warn!("interrupted: the items offered are not all that match");
         return Ok(Outcome::Interrupted);
@@ -160,6 +140,27 @@ struct Writer {
 }
 
 impl Writer {
+    /// Looks whether everything is in place, and offers what an earlier run of the job left. Also says whether whoever reads
+    /// the items is still there.
+    async fn ready(
+        destination: Destination,
+        storage: &Storage,
+        root: &ObjectUri,
+        state: Option<KeptJob>,
+    ) -> Result<(Self, bool)> {
+        let outlet = Outlet::open(destination).await?;
+        see_root(storage, root).await?;
+        let (recording, reader_is_there) = match state {
+            None => (None, true),
+            Some(KeptJob { state, flags }) => {
+                let recording = Recording::open(state, &flags).await?;
+                let reader_is_there = recording.catch_up(&outlet).await?;
+                (Some(recording), reader_is_there)
+            }
+        };
+        Ok((Self { outlet, recording }, reader_is_there))
+    }
+
     /// Records and writes what is found to where it goes, until there is no more.
     async fn write(self, pages: mpsc::Receiver<Vec<Found>>, terms: Terms) -> Result<(Offered, Option<Recording>)> {
         let Self { outlet, recording } = self;

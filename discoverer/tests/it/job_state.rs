@@ -9,7 +9,7 @@ use pf_work::{Compression, Counts, Format, WorkItem, item::VERSION};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::program::command;
+use super::program::{assert_success, command};
 
 const JOB: &str = "ns/job";
 
@@ -87,12 +87,7 @@ impl Job {
     /// The numbers of the items that are offered.
     fn redrive(&self, flag: &str) -> Vec<u64> {
         let output = self.run("redrive", &[flag]);
-        assert_eq!(
-            output.status.code(),
-            Some(0),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert_success(&output);
         let text = String::from_utf8(output.stdout).unwrap();
         let items = text.lines().map(|line| WorkItem::from_json(line).unwrap());
         items
@@ -254,12 +249,7 @@ fn a_state_directory_on_s3_is_verified_too() {
     });
     let mut command = command(&["verify", "--state", &uri, "--job", JOB, "--s3-endpoint", &s3.endpoint()]);
     let output = command.envs(s3.environment()).output().unwrap();
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert_success(&output);
 }
 
 #[test]

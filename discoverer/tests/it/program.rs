@@ -45,6 +45,13 @@ pub(crate) fn run_on_s3(flags: &[&str]) -> Run {
     finished(&command.output().unwrap())
 }
 
+/// Makes sure that a run ended well.
+#[track_caller]
+pub(crate) fn assert_success(output: &Output) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+}
+
 fn finished(output: &Output) -> Run {
     let stdout = str::from_utf8(&output.stdout).unwrap();
     let items: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, time::Duration};
 use pf_e2e::{FailedEntries, Fault, FaultProxy, Sqs};
 use serde_json::Value;
 
-use super::program::{Run, command, run};
+use super::program::{Run, assert_success, command, run};
 
 fn folder_with_files(count: u32) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -139,12 +139,7 @@ fn a_dry_run_or_a_check_leaves_the_queue_alone() {
     for flag in ["--dry-run", "--check"] {
         let mut command = command(&[flag, "--uri", &uri, "--destination", "sqs", "--sqs-queue-url", nowhere]);
         let output = command.output().unwrap();
-        assert_eq!(
-            output.status.code(),
-            Some(0),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert_success(&output);
     }
 }
 
