@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::{
     Place, Result, StateDir,
     part::{self, Kind},
-    state_dir::{encoded, file_name},
+    state_dir::{computed, file_name},
 };
 
 /// What a part is made of, and when it is full.
@@ -69,11 +69,7 @@ impl<E: Entries> Growing<E> {
                 continue;
             }
             let about = grown.about(&self.job, &self.worker);
-            let (grown, bytes) = {
-                let (send, receive) = (grown.clone(), grown);
-                let bytes = encoded(move || part::encode(E::KIND, &about, send.lines())).await;
-                (receive, bytes)
-            };
+            let (bytes, grown) = computed(move || (part::encode(E::KIND, &about, grown.lines()), grown)).await;
             // Put, not created: the name is ours alone, and trying a lost answer again is harmless.
             self.place.put(&self.name(), bytes).await?;
             self.last = grown;

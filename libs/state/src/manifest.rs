@@ -19,7 +19,7 @@ pub use self::reader::ManifestReader;
 use crate::{
     Error, Result, StateDir,
     part::{self, Kind, Part, VERSION},
-    state_dir::{computed, encoded},
+    state_dir::computed,
 };
 
 pub(crate) const FOLDER: &str = "manifest/";
@@ -249,7 +249,7 @@ impl ManifestWriter {
                 cursors: BTreeMap::new(),
             };
             let name = part_name(self.reached.items);
-            let bytes = encoded(move || part::encode(Kind::Seal, &about, std::iter::empty::<()>())).await;
+            let bytes = computed(move || part::encode(Kind::Seal, &about, std::iter::empty::<()>())).await;
             self.create(&name, bytes).await?;
             self.is_sealed = true;
         }

@@ -2,7 +2,6 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
-use bytes::Bytes;
 use futures::{StreamExt as _, stream::BoxStream};
 use pf_storage::{ObjectUri, Storage};
 use serde::de::DeserializeOwned;
@@ -105,11 +104,6 @@ pub(crate) async fn computed<T: Send + 'static>(work: impl FnOnce() -> T + Send 
         Ok(done) => done,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
-}
-
-/// Encodes on such a thread.
-pub(crate) async fn encoded(encode: impl FnOnce() -> Bytes + Send + 'static) -> Bytes {
-    computed(encode).await
 }
 
 /// `text` as one part of a path: everything but letters, digits and `-._` is percent-encoded, and so are dots that would

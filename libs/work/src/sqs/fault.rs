@@ -42,8 +42,9 @@ pub(super) fn of_call<E>(action: &str, queue: &str, error: &SdkError<E, HttpResp
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
+    let told = |cause: &(dyn StdError + 'static)| format!("cannot {action} of {queue}: {}", chain(cause));
     if let Some(credentials) = find::<CredentialsError>(error) {
-        let reason = format!("cannot {action} of {queue}: {}", chain(credentials));
+        let reason = told(credentials);
         return if is_passing(credentials) {
             Error::Unavailable { reason }
         } else {
@@ -57,15 +58,9 @@ where
             let message = error.message().unwrap_or("no message");
             of_answer(action, queue, status, code, message)
         }
-        (SdkError::ConstructionFailure(_), _) => Error::Refused {
-            reason: format!("cannot {action} of {queue}: {}", chain(error)),
-        },
-        (SdkError::DispatchFailure(failure), _) if failure.is_user() => Error::Refused {
-            reason: format!("cannot {action} of {queue}: {}", chain(error)),
-        },
-        _ => Error::Unavailable {
-            reason: format!("cannot {action} of {queue}: {}", chain(error)),
-        },
+        (SdkError::ConstructionFailure(_), _) => Error::Refused { reason: told(error) },
+        (SdkError::DispatchFailure(failure), _) if failure.is_user() => Error::Refused { reason: told(error) },
+        _ => Error::Unavailable { reason: told(error) },
     }
 }
 

@@ -258,9 +258,7 @@ impl Held {
         let behind = &tail[..(end - tail_start) as usize];
         Ok([&front[..(front_end - start) as usize], behind].concat().into())
     }
-}
 
-impl Held {
     /// A page is asked for once: what lies before `end` in its stream is not held for another time.
     fn let_go(&mut self, end: u64) {
         for stream in &mut self.streams {
