@@ -1,0 +1,59 @@
+# shellcheck shell=bash disable=SC2154
+# Elasticsearch (Elastic License 2.0): the distribution that Elastic publishes for the tests of plugins, from Maven. It is
+# the real server with transport and security, without most modules. The plugin AnalysisPieces.java gives it what API keys
+# and users need of those.
+
+# Elasticsearch refuses to run as root; `start` then runs it as this user.
+readonly ELASTICSEARCH_USER=paraflow-servers
+
+install_elasticsearch() {
+    local version=$1 home jdk
+    home=$(home_of elasticsearch "$version")
+    jdk=$(find_jdk "Elasticsearch $version" 17 25)
+    in_cache "$home" make_elasticsearch "$version" "$jdk"
+    ln -sfn "$jdk" "$home/jdk"
+    if [[ $EUID -eq 0 ]]; then
+        make_elasticsearch_user "$jdk"
+    fi
+    link elasticsearch "$home/start"
+}
+
+make_elasticsearch() {
+    local version=$1 jdk=$2 folder=$3
+    fetch elasticsearch "$version" "$folder/fetched"
+    (cd "$folder" && "$jdk/bin/jar" --extract --file "fetched/elasticsearch-$version.zip")
+    rm -rf "$folder/fetched"
+    mv "$folder/elasticsearch-$version" "$folder/server"
+    # `jar` does not keep permissions.
+    chmod 755 "$folder"/server/bin/*
+    cp "$here/elasticsearch/start" "$here/elasticsearch/jvm.options" "$folder/"
+    make_analysis_pieces "$version" "$jdk" "$folder/server"
+}
+
+make_analysis_pieces() {
+    local version=$1 jdk=$2 server=$3
+    local plugin="$server/plugins/analysis-pieces"
+    mkdir -p "$plugin/classes"
+    "$jdk/bin/javac" --release 17 -nowarn -cp "$server/lib/*" -d "$plugin/classes" "$here/elasticsearch/AnalysisPieces.java"
+    "$jdk/bin/jar" --create --file "$plugin/analysis-pieces.jar" -C "$plugin/classes" .
+    rm -rf "$plugin/classes"
+    cat >"$plugin/plugin-descriptor.properties" <<DESCRIPTOR
+name=analysis-pieces
+description=Analysis that the index of API keys and users needs
+version=1
+classname=dev.paraflow.e2e.AnalysisPieces
+java.version=17
+elasticsearch.version=$version
+DESCRIPTOR
+}
+
+make_elasticsearch_user() {
+    local jdk=$1
+    if ! id "$ELASTICSEARCH_USER" >/dev/null 2>&1; then
+        say "making the system user $ELASTICSEARCH_USER, because Elasticsearch refuses to run as root"
+        useradd --system --user-group --no-create-home --shell /usr/sbin/nologin "$ELASTICSEARCH_USER"
+    fi
+    if ! setpriv --reuid="$ELASTICSEARCH_USER" --regid="$ELASTICSEARCH_USER" --clear-groups test -x "$jdk/bin/java"; then
+        fail "the user $ELASTICSEARCH_USER can't run the JDK at $jdk: set JAVA_HOME to one that everybody can run"
+    fi
+}
