@@ -2,25 +2,51 @@
 //! behind.
 
 use std::{
+    io::{BufRead as _, BufReader, Write as _},
     net::{SocketAddr, TcpListener},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
-/// Runs a server (its folder, then its command line), and ends it and removes its folder when the test process is gone,
-/// however that ended: the pipe on stdin closes with it. Signals that a terminal sends to everybody must not end this
-/// guard before its work is done.
+/// Runs a server (its folder, then its command line), ends and starts it as it is told on stdin, and ends it for good and
+/// removes its folder when the test process is gone, however that ended: the pipe on stdin closes with it.
+///
+/// The server leads a process group (`set -m` gives each job one), because some are programs that start the real server:
+/// the whole group is ended. Only the leader is a child of this shell, so that the others are asked for until they are gone.
 const GUARD: &str = r#"
 trap '' INT TERM HUP
 root=$1; shift
-"$@" >"$root/log" 2>&1 &
-server=$!
-cat >/dev/null
-kill -9 $server
-wait $server 2>/dev/null
+start() {
+    rm -f "$root/ended"
+    set -m
+    { trap - INT TERM HUP; "$@"; echo "$?" >"$root/ended"; } >>"$root/log" 2>&1 </dev/null &
+    server=$!
+    set +m
+}
+stop() {
+    [[ -n "$server" ]] || return
+    kill -KILL -- "-$server"
+    wait "$server"
+    for ((asked = 0; asked < 100; asked++)); do
+        kill -0 -- "-$server" || break
+        sleep 0.05
+    done
+    server=
+}
+start "$@"
+while read -r wish; do
+    case $wish in
+        stop) stop ;;
+        start) stop; start "$@" ;;
+    esac
+    echo done
+done
+stop
 rm -rf "$root"
 "#;
 
@@ -46,15 +72,23 @@ pub(crate) struct Guarded {
     pub(crate) address: SocketAddr,
     /// The folder that it may write to.
     pub(crate) root: PathBuf,
-    /// Closed by the end of this process, which ends the server.
-    _guard: ChildStdin,
+    name: &'static str,
+    guard: Child,
+    pipes: Mutex<Option<Pipes>>,
+}
+
+/// To and from the guard; their end, which comes with this process's, is the server's.
+#[derive(Debug)]
+struct Pipes {
+    wishes: ChildStdin,
+    answers: BufReader<ChildStdout>,
 }
 
 impl Guarded {
     /// Starts a server and waits up to `answer_max` until it answers. `command` makes its command line for a folder and an
     /// address; `hello` asks who is there, and fails while nobody is.
     pub(crate) fn start(
-        name: &str,
+        name: &'static str,
         answer_max: Duration,
         command: impl Fn(&Path, SocketAddr) -> Result<Command>,
         hello: impl Fn(SocketAddr) -> Result<Hello>,
@@ -62,7 +96,7 @@ impl Guarded {
         let mut failure = String::new();
         for _ in 0..STARTS_MAX {
             let started = Self::run(name, &command).and_then(|server| {
-                server.wait(name, answer_max, &hello)?;
+                server.wait(answer_max, &hello)?;
                 Ok(server)
             });
             match started {
@@ -73,44 +107,91 @@ impl Guarded {
         bail!("no start in {STARTS_MAX}: {failure}")
     }
 
-    fn run(name: &str, command: impl Fn(&Path, SocketAddr) -> Result<Command>) -> Result<Self> {
+    /// Ends the server at once, as a crash does; its folder stays.
+    pub(crate) fn stop(&self) -> Result<()> {
+        self.wish("stop")
+    }
+
+    /// Starts the server that was stopped, at the same address in the same folder, and waits until it answers.
+    pub(crate) fn start_again(&self, answer_max: Duration, hello: impl Fn(SocketAddr) -> Result<Hello>) -> Result<()> {
+        self.wish("start")?;
+        self.wait(answer_max, hello)
+    }
+
+    fn wish(&self, wish: &str) -> Result<()> {
+        let mut pipes = self.pipes.lock().expect("no holder of this lock panics");
+        let pipes = pipes.as_mut().context("the guard has ended")?;
+        writeln!(pipes.wishes, "{wish}")?;
+        let mut answer = String::new();
+        pipes.answers.read_line(&mut answer)?;
+        ensure!(answer == "done\n", "the guard of {} ended early", self.name);
+        Ok(())
+    }
+
+    fn run(name: &'static str, command: impl Fn(&Path, SocketAddr) -> Result<Command>) -> Result<Self> {
         let prefix = format!("paraflow-{name}-");
         let root = tempfile::Builder::new().prefix(&prefix).tempdir()?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let server = command(root.path(), address)?;
         let environment = server.get_envs().filter_map(|(name, value)| Some((name, value?)));
-        let mut guard = Command::new("sh")
+        let mut guard = Command::new("bash")
             .args(["-c", GUARD, "guard"])
             .arg(root.path())
             .arg(server.get_program())
             .args(server.get_args())
             .envs(environment)
+            // What ends this process by its group must not end the guard before its work is done.
+            .process_group(0)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .context("cannot run sh")?;
+            .context("cannot run bash")?;
+        let pipes = Pipes {
+            wishes: guard.stdin.take().context("stdin is a pipe")?,
+            answers: BufReader::new(guard.stdout.take().context("stdout is a pipe")?),
+        };
         Ok(Self {
             address,
             // From here on the guard removes the folder.
             root: root.keep(),
-            _guard: guard.stdin.take().context("stdin is a pipe")?,
+            name,
+            guard,
+            pipes: Mutex::new(Some(pipes)),
         })
     }
 
-    fn wait(&self, name: &str, answer_max: Duration, hello: impl Fn(SocketAddr) -> Result<Hello>) -> Result<()> {
-        let address = self.address;
+    fn wait(&self, answer_max: Duration, hello: impl Fn(SocketAddr) -> Result<Hello>) -> Result<()> {
+        let (name, address) = (self.name, self.address);
         let deadline = Instant::now() + answer_max;
         loop {
+            let ended = self.root.join("ended").exists();
             match hello(address) {
                 Ok(Hello::Ours) => return Ok(()),
                 Ok(Hello::Anothers(said)) => bail!("another server answers at {address}: {said}"),
+                Err(error) if ended => {
+                    return Err(error.context(format!("{name} has ended; it said: {}", self.log())));
+                }
                 Err(error) if Instant::now() > deadline => {
-                    let log = std::fs::read_to_string(self.root.join("log")).unwrap_or_default();
-                    return Err(error.context(format!("{name} does not answer at {address}; it says: {log}")));
+                    return Err(error.context(format!("{name} does not answer at {address}; it says: {}", self.log())));
                 }
                 Err(_) => std::thread::sleep(ASK_EVERY),
             }
         }
+    }
+
+    /// What the server has written so far.
+    fn log(&self) -> String {
+        std::fs::read(self.root.join("log"))
+            .map(|log| String::from_utf8_lossy(&log).into_owned())
+            .unwrap_or_default()
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // The guard hears that its stdin is closed. Its end is waited for, so that the next server finds the memory free.
+        self.pipes = Mutex::new(None);
+        let _ = self.guard.wait();
     }
 }

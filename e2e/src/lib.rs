@@ -3,16 +3,27 @@
 //! A server that is not installed fails its tests with the advice to run `./test`, it never skips them. This crate
 //! must not know our rooms or the S3 SDK, so that it can't share their mistakes.
 
+mod certificates;
+pub mod elasticsearch;
 pub mod fault_proxy;
 mod guarded;
+mod http;
+pub mod opensearch;
 pub mod s3;
+pub mod search;
 pub mod sqs;
 
+pub use elasticsearch::Elasticsearch;
 pub use fault_proxy::{FailedEntries, Fault, FaultProxy};
+pub use opensearch::OpenSearch;
 pub use s3::S3;
+pub use search::SearchApi;
 pub use sqs::Sqs;
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 /// The path of an installed tool: in `PF_TOOLS_DIR`, the workspace's `.tools/bin`, or `~/.cache/paraflow/bin`.
 ///
@@ -31,4 +42,11 @@ pub fn tool(name: &str) -> PathBuf {
         Some(path) => path,
         None => panic!("{name} is not installed in any of {folders:?}: run `./test`, or `e2e/servers/install` alone"),
     }
+}
+
+/// A secret that is another one each time.
+fn random_secret() -> std::io::Result<String> {
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
 }

@@ -3,10 +3,9 @@
 //! It checks signatures, honours ranges and If-Match, and pages listings, so that nothing of our S3 side is tested
 //! against an imitation of our own.
 
-mod http;
+mod signed;
 
 use std::{
-    io::Read as _,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
@@ -19,8 +18,11 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use self::http::Client;
-use crate::guarded::{Guarded, Hello};
+use self::signed::Client;
+use crate::{
+    guarded::{Guarded, Hello},
+    http, random_secret,
+};
 
 /// How long the server may take to answer; it takes a third of a second on an idle machine.
 const START_MAX: Duration = Duration::from_secs(30);
@@ -53,7 +55,7 @@ impl S3 {
 
     /// Its address, as `http://127.0.0.1:port`.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.client.address)
+        format!("http://{}", self.server.address)
     }
 
     /// The secret of [`ACCESS_KEY_ID`](Self::ACCESS_KEY_ID), another one in each process.
@@ -80,7 +82,7 @@ impl S3 {
 
     /// Stores an object, and returns its entity tag.
     pub fn put(&self, bucket: &str, key: &str, bytes: &[u8]) -> String {
-        let answer = self.must("PUT", &http::path(bucket, key), "", bytes);
+        let answer = self.must("PUT", &signed::path(bucket, key), "", bytes);
         let etag = answer.header("etag");
         etag.expect("the server names the entity tag of what it stored")
             .to_owned()
@@ -107,7 +109,7 @@ impl S3 {
 
     /// Removes an object.
     pub fn delete(&self, bucket: &str, key: &str) {
-        self.must("DELETE", &http::path(bucket, key), "", b"");
+        self.must("DELETE", &signed::path(bucket, key), "", b"");
     }
 
     /// Lets everybody list the bucket and read its objects.
@@ -173,10 +175,4 @@ impl S3 {
 /// The folder of the server's buckets.
 fn data(root: &Path) -> PathBuf {
     root.join("data")
-}
-
-fn random_secret() -> Result<String> {
-    let mut bytes = [0; 16];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(http::hex(&bytes))
 }

@@ -4,8 +4,7 @@
 //! tested against an imitation of our own. It does not check signatures.
 
 use std::{
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     path::Path,
     process::Command,
     sync::{
@@ -18,7 +17,10 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::guarded::{Guarded, Hello};
+use crate::{
+    guarded::{Guarded, Hello},
+    http::{Client, Request},
+};
 
 /// How long the server may take to answer; it takes two seconds on an idle machine.
 const START_MAX: Duration = Duration::from_secs(90);
@@ -30,6 +32,7 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Sqs {
     server: Guarded,
+    client: Client,
     account: String,
     queues: AtomicU32,
 }
@@ -174,7 +177,7 @@ impl Sqs {
     }
 
     fn must(&self, action: &str, request: &Value) -> Value {
-        call(self.server.address, action, request)
+        call(&self.client, action, request)
             .unwrap_or_else(|error| panic!("cannot {action} on the SQS server: {error:#}"))
     }
 
@@ -194,7 +197,11 @@ impl Sqs {
             Ok(server)
         };
         let hello = |address| {
-            let made = call(address, "CreateQueue", &json!({"QueueName": "hello"}))?;
+            let made = call(
+                &Client::new(address, None),
+                "CreateQueue",
+                &json!({"QueueName": "hello"}),
+            )?;
             let url = made["QueueUrl"].as_str().unwrap_or_default();
             Ok(if url.contains(&account(address)) {
                 Hello::Ours
@@ -204,6 +211,7 @@ impl Sqs {
         };
         let server = Guarded::start("elasticmq", START_MAX, command, hello)?;
         Ok(Self {
+            client: Client::new(server.address, None),
             account: account(server.address),
             queues: AtomicU32::new(0),
             server,
@@ -229,25 +237,20 @@ aws {{ region = "{}", accountId = "{account}" }}
     )
 }
 
-/// One call of SQS' JSON protocol, on a connection of its own.
-fn call(address: SocketAddr, action: &str, request: &Value) -> Result<Value> {
-    let body = request.to_string();
-    let mut connection = TcpStream::connect(address)?;
-    write!(
-        connection,
-        "POST / HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/x-amz-json-1.0\r\n\
-         x-amz-target: AmazonSQS.{action}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer)?;
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .context("the answer has no end of its head")?;
-    let status = head.split(' ').nth(1).context("no status")?;
-    ensure!(status == "200", "{status}: {body}");
-    if body.is_empty() {
+/// One call of SQS' JSON protocol.
+fn call(client: &Client, action: &str, request: &Value) -> Result<Value> {
+    let answer = client.send(&Request {
+        method: "POST",
+        path: "/",
+        headers: &[
+            ("content-type", "application/x-amz-json-1.0"),
+            ("x-amz-target", &format!("AmazonSQS.{action}")),
+        ],
+        body: request.to_string().as_bytes(),
+    })?;
+    ensure!(answer.status == 200, "{}: {}", answer.status, answer.body);
+    if answer.body.is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_str(body).context("the answer is not JSON")
+    serde_json::from_str(&answer.body).context("the answer is not JSON")
 }

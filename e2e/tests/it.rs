@@ -15,4 +15,5 @@ mod it {
     mod programs;
     mod rooms;
     mod s3;
+    mod servers;
 }

@@ -1,0 +1,123 @@
+//! The servers themselves: that each is what tests take it for.
+
+use pf_e2e::{Elasticsearch, OpenSearch, SearchApi, elasticsearch::Settings};
+use serde_json::{Value, json};
+
+/// A bulk that creates documents `0..count` with the number as `n`.
+fn creates(count: u64) -> String {
+    (0..count)
+        .map(|n| format!("{{\"create\":{{\"_id\":\"{n}\"}}}}\n{{\"@timestamp\":{n},\"n\":{n}}}\n"))
+        .collect()
+}
+
+fn check(api: &SearchApi) {
+    let index = api.new_name("documents");
+    api.create_index(&index, &json!({"mappings": {"properties": {"n": {"type": "long"}}}}));
+    assert_eq!(api.bulk(&index, &creates(100))["errors"], false);
+    let again = api.bulk(&index, &creates(1));
+    assert_eq!(again["items"][0]["create"]["status"], 409, "{again}");
+    let bad = api.bulk(&index, "{\"create\":{}}\n{\"n\":\"many\"}\n");
+    assert_eq!(bad["items"][0]["create"]["status"], 400, "{bad}");
+
+    api.refresh(&index);
+    assert_eq!(api.count(&index), 100);
+    let below_ten = json!({"range": {"n": {"lt": 10}}});
+    assert_eq!(api.count_where(&index, &below_ten), 10);
+    assert_eq!(api.sum(&index, "n", &below_ten).to_string(), "45");
+    assert_eq!(api.document(&index, "7"), Some(json!({"@timestamp": 7, "n": 7})));
+    assert_eq!(api.document(&index, "100"), None);
+
+    api.delete_index(&index);
+    assert_eq!(api.request("POST", &format!("/{index}/_count"), "").0, 404);
+}
+
+fn check_data_stream(api: &SearchApi) {
+    let name = api.new_name("stream");
+    let template = json!({"index_patterns": [name], "data_stream": {}, "priority": 500});
+    api.put_index_template(&name, &template);
+    assert_eq!(api.bulk(&name, &creates(10))["errors"], false);
+    api.refresh(&name);
+    assert_eq!(api.count(&name), 10);
+    assert_eq!(api.document(&name, "3").unwrap()["n"], 3);
+}
+
+#[test]
+fn elasticsearch_takes_a_bulk_and_counts_it() {
+    check(Elasticsearch::shared().api());
+    check_data_stream(Elasticsearch::shared().api());
+}
+
+#[test]
+fn opensearch_takes_a_bulk_and_counts_it() {
+    check(OpenSearch::shared().api());
+    check_data_stream(OpenSearch::shared().api());
+}
+
+#[test]
+fn secured_elasticsearch_knows_who_may_do_what() {
+    let server = Elasticsearch::secured();
+    let status = |api: &SearchApi| api.request("GET", "/_security/_authenticate", "").0;
+    assert_eq!(status(&server.signed_in(None)), 401);
+    assert_eq!(status(&server.signed_in(Some("ApiKey bm90OmE="))), 401);
+    let (status, who) = server.signed_in_by_certificate().request("GET", "/_security/_authenticate", "");
+    assert_eq!((status, &who["username"]), (200, &json!("paraflow-client")), "{who}");
+    let with_key = server.signed_in(Some(&format!("ApiKey {}", server.api_key())));
+    check(&with_key);
+    check(&server.signed_in(Some(&format!("Bearer {}", server.bearer_token()))));
+
+    let key = server.limited_api_key(&[], "mine-*", &["create_doc", "auto_configure"]);
+    let limited = server.signed_in(Some(&format!("ApiKey {key}")));
+    assert_eq!(limited.bulk("mine-1", &creates(1))["items"][0]["create"]["status"], 201);
+    assert_eq!(
+        limited.bulk("yours-1", &creates(1))["items"][0]["create"]["status"],
+        403
+    );
+    assert_eq!(limited.request("POST", "/mine-1/_count", "").0, 403);
+}
+
+#[test]
+fn elasticsearch_with_little_room_pushes_back() {
+    let server = Elasticsearch::start(&Settings::default().set("indexing_pressure.memory.limit", "200kb"));
+    let text = "x".repeat(300_000);
+    let large = format!("{{\"create\":{{}}}}\n{{\"text\":\"{text}\"}}\n");
+    let (status, answer) = server.api().request("POST", "/large/_bulk", &large);
+    assert_eq!(status, 429, "{answer}");
+    assert_eq!(server.api().bulk("small", &creates(1))["errors"], false);
+}
+
+#[test]
+fn elasticsearch_with_a_short_queue_refuses_single_documents_and_whole_bulks() {
+    let settings = Settings::default()
+        .set("thread_pool.write.size", "1")
+        .set("thread_pool.write.queue_size", "1");
+    let server = Elasticsearch::start(&settings);
+    let index = json!({"settings": {"number_of_shards": 8, "number_of_replicas": 0}});
+    server.api().create_index("queued", &index);
+    let refused = |answer: &Value| {
+        let items = answer["items"].as_array();
+        items.is_some_and(|items| items.iter().any(|item| item["index"]["status"] == 429))
+    };
+    // A bulk over eight shards is eight tasks of the pool, which has room for two.
+    let bulk: String = (0..200)
+        .map(|n| format!("{{\"index\":{{}}}}\n{{\"n\":{n}}}\n"))
+        .collect();
+    let some_refused = (0..50).any(|_| {
+        let (status, answer) = server.api().request("POST", "/queued/_bulk", &bulk);
+        status == 429 || refused(&answer)
+    });
+    assert!(some_refused);
+}
+
+#[test]
+fn restarted_elasticsearch_has_its_documents() {
+    let server = Elasticsearch::start(&Settings::default());
+    let endpoint = server.endpoint();
+    server.api().bulk("kept", &creates(100));
+    server.stop();
+    let address = endpoint.strip_prefix("http://").unwrap();
+    std::net::TcpStream::connect(address).unwrap_err();
+    server.start_again();
+    assert_eq!(server.endpoint(), endpoint);
+    server.api().refresh("kept");
+    assert_eq!(server.api().count("kept"), 100);
+}
