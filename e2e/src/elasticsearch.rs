@@ -127,7 +127,7 @@ impl Elasticsearch {
     /// # Panics
     /// When it does not start.
     pub fn start_again(&self) {
-        let hello = |address| hello(&self.api, address);
+        let hello = |address| hello(&self.api, address, self.security.as_ref());
         let started = self.server.start_again(START_MAX, hello);
         started.expect("Elasticsearch must start again");
     }
@@ -232,7 +232,7 @@ impl Elasticsearch {
             Ok(SearchApi::new(address, Some(tls), Some(format!("Basic {credentials}"))))
         };
         let server = Guarded::start("elasticsearch", START_MAX, command, |address| {
-            hello(&api(address)?, address)
+            hello(&api(address)?, address, security.as_ref())
         })?;
         Ok(Self {
             api: api(server.address)?,
@@ -256,8 +256,13 @@ fn config(root: &Path) -> PathBuf {
     root.join("config")
 }
 
-fn hello(api: &SearchApi, address: SocketAddr) -> Result<Hello> {
-    api.hello(&search::cluster_name(address))
+fn hello(api: &SearchApi, address: SocketAddr, security: Option<&Security>) -> Result<Hello> {
+    let hello = api.hello(&search::cluster_name(address))?;
+    if let (Hello::Ours, Some(security)) = (&hello, security) {
+        // Everybody but the user `elastic` needs the index of users and keys, which comes some seconds after.
+        SearchApi::new(address, Some(security.certificates.tls(true)?), None).is_let_in()?;
+    }
+    Ok(hello)
 }
 
 fn text(answer: &Value, name: &str) -> String {

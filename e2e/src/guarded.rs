@@ -195,3 +195,85 @@ impl Drop for Guarded {
         let _ = self.guard.wait();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program that starts another one, both of which write their ids into `pids` and never answer.
+    fn family(root: &Path) -> Command {
+        let mut command = Command::new("sh");
+        let script = r#"echo $$ >>"$0/pids"; sleep 1000 & echo $! >>"$0/pids"; wait"#;
+        command.args(["-c", script]).arg(root);
+        command
+    }
+
+    /// Those of the programs that were started in this folder so far.
+    fn pids(root: &Path) -> Vec<String> {
+        let pids = std::fs::read_to_string(root.join("pids")).unwrap_or_default();
+        pids.lines().map(str::to_owned).collect()
+    }
+
+    fn runs(pid: &str) -> bool {
+        // A process that ended and that nobody has waited for has a line of its state, but runs no more.
+        let state = Command::new("ps").args(["-o", "stat=", "-p", pid]).output().unwrap();
+        let state = String::from_utf8(state.stdout).unwrap();
+        !state.is_empty() && !state.starts_with('Z')
+    }
+
+    fn start(root_of: &Mutex<PathBuf>) -> Guarded {
+        let command = |root: &Path, _| {
+            *root_of.lock().unwrap() = root.to_path_buf();
+            Ok(family(root))
+        };
+        let hello = |_| {
+            ensure!(pids(&root_of.lock().unwrap()).len() == 2, "not yet");
+            Ok(Hello::Ours)
+        };
+        Guarded::start("family", Duration::from_secs(60), command, hello).unwrap()
+    }
+
+    #[test]
+    fn a_server_that_is_dropped_ends_with_all_that_it_started_and_its_folder_goes() {
+        let root = Mutex::default();
+        let server = start(&root);
+        let root = server.root.clone();
+        let pids = pids(&root);
+        assert!(pids.iter().all(|pid| runs(pid)));
+        drop(server);
+        assert!(!pids.iter().any(|pid| runs(pid)));
+        assert!(!root.exists());
+    }
+
+    #[test]
+    fn a_server_that_was_stopped_starts_again_in_the_same_folder() {
+        let root = Mutex::default();
+        let server = start(&root);
+        let before = pids(&server.root);
+        server.stop().unwrap();
+        assert!(!before.iter().any(|pid| runs(pid)));
+        let hello = |_| {
+            ensure!(pids(&server.root).len() == 4, "not yet");
+            Ok(Hello::Ours)
+        };
+        server.start_again(Duration::from_secs(60), hello).unwrap();
+        assert!(pids(&server.root)[2..].iter().all(|pid| runs(pid)));
+    }
+
+    #[test]
+    fn a_server_that_ends_by_itself_is_not_waited_for_and_what_it_said_is_told() {
+        let command = |_: &Path, _| {
+            let mut command = Command::new("sh");
+            command.args(["-c", "echo the disk is full; exit 3"]);
+            Ok(command)
+        };
+        let hello = |_| bail!("connection refused");
+        let failed = Guarded::start("unlucky", Duration::from_secs(600), command, hello).unwrap_err();
+        assert!(
+            failed
+                .to_string()
+                .contains("unlucky has ended; it said: the disk is full"),
+            "{failed}"
+        );
+    }
+}

@@ -126,6 +126,13 @@ impl SearchApi {
         format!("{name}-{}", NAMES.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Asks whether who signs in like this is let in.
+    pub(crate) fn is_let_in(&self) -> Result<()> {
+        let (status, answer) = self.try_request("GET", "/_security/_authenticate", "")?;
+        ensure!(status == 200, "it answers {status}: {answer}");
+        Ok(())
+    }
+
     fn try_request(&self, method: &str, path: &str, body: &str) -> Result<(u16, Value)> {
         let mut headers = Vec::new();
         if let Some(authorization) = &self.authorization {
@@ -144,7 +151,7 @@ impl SearchApi {
         Ok((answer.status, body))
     }
 
-    /// Asks whether this is the server of that cluster, and whether all that it had when it started can be searched again.
+    /// Asks whether this is the server of that cluster, and fails while not all that it has can be searched.
     pub(crate) fn hello(&self, cluster: &str) -> Result<Hello> {
         let (status, health) = self.try_request("GET", "/_cluster/health?wait_for_status=yellow&timeout=1s", "")?;
         ensure!(status == 200, "its health is {status}: {health}");
