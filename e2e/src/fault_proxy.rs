@@ -1,10 +1,10 @@
 //! An HTTP proxy before a real server that breaks what it is told to: cuts, stalls, resets, answers of its own, answers
 //! that come late or never, single entries of calls on several.
 //!
-//! One fault is spent on each request, in order, or chosen by what the request is. It knows just enough of HTTP/1.1 to
-//! count the bytes of a body: requests and answers with a content length.
+//! One fault is spent on each request, in order, or chosen by what the request is.
 
 mod entries;
+mod messages;
 
 use std::{
     collections::VecDeque,
@@ -15,10 +15,12 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
     runtime::Runtime,
 };
+
+use self::messages::{fetch, read_body, read_head, relay};
 
 /// What becomes of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -281,86 +283,6 @@ fn fault_for(state: &State, head: &str, body: &[u8]) -> Fault {
     });
     lock(&state.requests).push(head);
     fault
-}
-
-/// Passes a request on and at most so many bytes of its answer's body back; says whether that was all of it.
-async fn relay(
-    client: &mut BufReader<TcpStream>,
-    upstream: &str,
-    request: &str,
-    body: &[u8],
-    body_bytes_max: u64,
-) -> io::Result<bool> {
-    let mut server = ask(upstream, request, body).await?;
-    let head = read_head(&mut server).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    let has_body = !request.starts_with("HEAD ");
-    let length = if has_body { content_length(&head)? } else { 0 };
-    client.get_mut().write_all(head.as_bytes()).await?;
-    let sent = length.min(body_bytes_max);
-    tokio::io::copy_buf(&mut (&mut server).take(sent), client.get_mut()).await?;
-    client.get_mut().flush().await?;
-    Ok(sent == length)
-}
-
-/// A server's answer, as a whole.
-struct Answer {
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn whole(&self) -> Vec<u8> {
-        [self.head.as_bytes(), &self.body].concat()
-    }
-}
-
-/// Passes a request on and waits for its whole answer.
-async fn fetch(upstream: &str, request: &str, body: &[u8]) -> io::Result<Answer> {
-    let mut server = ask(upstream, request, body).await?;
-    let head = read_head(&mut server).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    let has_body = !request.starts_with("HEAD ");
-    let length = if has_body { content_length(&head)? } else { 0 };
-    let mut body = Vec::new();
-    (&mut server).take(length).read_to_end(&mut body).await?;
-    Ok(Answer { head, body })
-}
-
-async fn ask(upstream: &str, request: &str, body: &[u8]) -> io::Result<BufReader<TcpStream>> {
-    let mut server = BufReader::new(TcpStream::connect(upstream).await?);
-    server.get_mut().set_nodelay(true)?;
-    server.get_mut().write_all(&[request.as_bytes(), body].concat()).await?;
-    Ok(server)
-}
-
-/// The body of a request, which may have none.
-async fn read_body(client: &mut BufReader<TcpStream>, head: &str) -> io::Result<Vec<u8>> {
-    let length = content_length(head).unwrap_or(0);
-    let mut body = Vec::new();
-    client.take(length).read_to_end(&mut body).await?;
-    Ok(body)
-}
-
-/// Up to and with the empty line, or none at the end of the connection.
-async fn read_head(connection: &mut BufReader<TcpStream>) -> io::Result<Option<String>> {
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if connection.read_line(&mut head).await? == 0 {
-            return if head.is_empty() {
-                Ok(None)
-            } else {
-                Err(io::ErrorKind::UnexpectedEof.into())
-            };
-        }
-    }
-    Ok(Some(head))
-}
-
-fn content_length(head: &str) -> io::Result<u64> {
-    let head = head.to_ascii_lowercase();
-    let value = head.lines().find_map(|line| line.strip_prefix("content-length:"));
-    value
-        .and_then(|value| value.trim().parse().ok())
-        .ok_or_else(|| io::Error::other("there is no content length"))
 }
 
 fn reset_connection(client: &BufReader<TcpStream>) -> io::Result<()> {

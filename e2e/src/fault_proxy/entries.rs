@@ -4,7 +4,10 @@ use std::io;
 
 use serde_json::{Value, json};
 
-use super::{Answer, FailedEntries, fetch};
+use super::{
+    FailedEntries,
+    messages::{Answer, fetch, with_length},
+};
 
 /// Passes on what does not fail, and makes one answer of the server's and of the failures.
 pub(super) async fn fail(upstream: &str, head: &str, body: &[u8], failed: &FailedEntries) -> io::Result<Answer> {
@@ -52,12 +55,4 @@ pub(super) async fn fail(upstream: &str, head: &str, body: &[u8], failed: &Faile
         head: with_length(head, body.len()),
         body,
     })
-}
-
-/// The head of another body.
-fn with_length(head: &str, length: usize) -> String {
-    let lines = head.trim_end().lines();
-    let others = lines.filter(|line| !line.to_ascii_lowercase().starts_with("content-length:"));
-    let others: Vec<&str> = others.collect();
-    format!("{}\r\ncontent-length: {length}\r\n\r\n", others.join("\r\n"))
 }

@@ -1,6 +1,11 @@
 //! The servers themselves: that each is what tests take it for.
 
-use pf_e2e::{Elasticsearch, OpenSearch, SearchApi, elasticsearch::Settings};
+use std::{
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpStream},
+};
+
+use pf_e2e::{Elasticsearch, Fault, FaultProxy, OpenSearch, SearchApi, elasticsearch::Settings};
 use serde_json::{Value, json};
 
 /// So many small bulks are tried until one is refused in part; it was the first one so far.
@@ -54,6 +59,38 @@ fn elasticsearch_takes_a_bulk_and_counts_it() {
 fn opensearch_takes_a_bulk_and_counts_it() {
     check(OpenSearch::shared().api());
     check_data_stream(OpenSearch::shared().api());
+}
+
+#[test]
+fn answers_of_both_come_through_the_fault_proxy_and_can_be_cut() {
+    for (api, endpoint) in [
+        (Elasticsearch::shared().api(), Elasticsearch::shared().endpoint()),
+        (OpenSearch::shared().api(), OpenSearch::shared().endpoint()),
+    ] {
+        let index = api.new_name("proxied");
+        api.bulk(&index, &creates(100));
+        api.refresh(&index);
+        let proxy = FaultProxy::new(&endpoint);
+        // Elasticsearch answers searches in chunks.
+        let found = get(&proxy, &format!("/{index}/_search?size=100"));
+        let found: Value = serde_json::from_slice(&found).unwrap();
+        assert_eq!(found["hits"]["hits"].as_array().unwrap().len(), 100);
+        proxy.then([Fault::CutBody { after_bytes: 10 }]);
+        assert_eq!(get(&proxy, &format!("/{index}/_search?size=100")).len(), 10);
+    }
+}
+
+/// The body of an answer, as much as comes before the connection closes.
+fn get(proxy: &FaultProxy, path: &str) -> Vec<u8> {
+    let endpoint = proxy.endpoint();
+    let address = endpoint.strip_prefix("http://").unwrap();
+    let mut connection = TcpStream::connect(address).unwrap();
+    write!(connection, "GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n").unwrap();
+    connection.shutdown(Shutdown::Write).unwrap();
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).unwrap();
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    answer.split_off(head + 4)
 }
 
 #[test]
@@ -114,7 +151,7 @@ fn restarted_elasticsearch_has_its_documents() {
     server.api().bulk("kept", &creates(100));
     server.stop();
     let address = endpoint.strip_prefix("http://").unwrap();
-    std::net::TcpStream::connect(address).unwrap_err();
+    TcpStream::connect(address).unwrap_err();
     server.start_again();
     assert_eq!(server.endpoint(), endpoint);
     server.api().refresh("kept");
