@@ -5,6 +5,7 @@
 
 mod it {
     mod bad_input;
+    mod compose;
     mod datasets;
     mod docs;
     mod formats;

@@ -1,0 +1,54 @@
+//! The compose file for people with Docker, which these tests can't run: that it is well formed, and the same servers.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use serde_json::Value;
+
+fn read(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// The versions that `e2e/servers/install` pins, by server.
+fn pinned() -> BTreeMap<String, String> {
+    let script = read("servers/install");
+    let pins = script.lines().filter_map(|line| {
+        let (name, version) = line.strip_prefix("readonly ")?.split_once("_VERSION=")?;
+        Some((name.to_lowercase(), version.to_owned()))
+    });
+    pins.collect()
+}
+
+fn services() -> BTreeMap<String, Value> {
+    let file: Value = serde_yaml::from_str(&read("compose.yaml")).unwrap();
+    serde_json::from_value(file["services"].clone()).unwrap()
+}
+
+#[test]
+fn compose_has_the_servers_of_the_tests_at_their_versions() {
+    let images = services().into_values().map(|service| {
+        let image = service["image"].as_str().unwrap().to_owned();
+        let (path, tag) = image.rsplit_once(':').unwrap();
+        let name = path.rsplit('/').next().unwrap().to_owned();
+        (name, tag.trim_start_matches('v').to_owned())
+    });
+    assert_eq!(images.collect::<BTreeMap<_, _>>(), pinned());
+}
+
+#[test]
+fn compose_opens_on_this_machine_alone_the_ports_that_its_head_tells() {
+    let text = read("compose.yaml");
+    let told = text.lines().filter_map(|line| {
+        let (_, address) = line.strip_prefix('#')?.split_once("http://")?;
+        address.split_whitespace().next()
+    });
+    let services = services();
+    let mut opened: Vec<_> = services
+        .values()
+        .flat_map(|service| service["ports"].as_array().unwrap())
+        .map(|port| port.as_str().unwrap().rsplit_once(':').unwrap().0)
+        .collect();
+    let mut told: Vec<_> = told.collect();
+    told.sort_unstable();
+    opened.sort_unstable();
+    assert_eq!(told, opened);
+}
