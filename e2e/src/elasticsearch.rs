@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How long the server may take to answer; it takes ten seconds on an idle machine.
-const START_MAX: Duration = Duration::from_secs(180);
+const START_MAX: Duration = Duration::from_mins(3);
 
 /// Security over TLS, with every way to sign in that the server has: the licence for a trial allows tokens and realms of
 /// certificates.
@@ -50,7 +50,7 @@ pub struct Elasticsearch {
 /// How a server is to differ from one without security and with the defaults of Elasticsearch.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    lines: String,
+    lines: Vec<String>,
     secured: bool,
 }
 
@@ -64,7 +64,7 @@ impl Settings {
     /// Adds a setting, as `("thread_pool.write.queue_size", "1")`.
     #[must_use]
     pub fn set(mut self, name: &str, value: &str) -> Self {
-        self.lines.push_str(&format!("{name}: {value}\n"));
+        self.lines.push(format!("{name}: {value}\n"));
         self
     }
 
@@ -219,7 +219,7 @@ impl Elasticsearch {
             } else {
                 lines.push_str("xpack.security.enabled: false\n");
             }
-            lines.push_str(&settings.lines);
+            lines.push_str(&settings.lines.concat());
             std::fs::write(config.join("elasticsearch.yml"), lines)?;
             Ok(server)
         };

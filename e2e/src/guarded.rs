@@ -230,7 +230,7 @@ mod tests {
             ensure!(pids(&root_of.lock().unwrap()).len() == 2, "not yet");
             Ok(Hello::Ours)
         };
-        Guarded::start("family", Duration::from_secs(60), command, hello).unwrap()
+        Guarded::start("family", Duration::from_mins(1), command, hello).unwrap()
     }
 
     #[test]
@@ -256,7 +256,7 @@ mod tests {
             ensure!(pids(&server.root).len() == 4, "not yet");
             Ok(Hello::Ours)
         };
-        server.start_again(Duration::from_secs(60), hello).unwrap();
+        server.start_again(Duration::from_mins(1), hello).unwrap();
         assert!(pids(&server.root)[2..].iter().all(|pid| runs(pid)));
     }
 
@@ -268,7 +268,7 @@ mod tests {
             Ok(command)
         };
         let hello = |_| bail!("connection refused");
-        let failed = Guarded::start("unlucky", Duration::from_secs(600), command, hello).unwrap_err();
+        let failed = Guarded::start("unlucky", Duration::from_mins(10), command, hello).unwrap_err();
         assert!(
             failed
                 .to_string()

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// How long the server may take to answer; it takes five seconds on an idle machine.
-const START_MAX: Duration = Duration::from_secs(180);
+const START_MAX: Duration = Duration::from_mins(3);
 
 /// A running server.
 #[derive(Debug)]
