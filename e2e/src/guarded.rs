@@ -18,13 +18,14 @@ use anyhow::{Context as _, Result, bail, ensure};
 ///
 /// The server leads a process group (`set -m` gives each job one), because some are programs that start the real server:
 /// the whole group is ended. Only the leader is a child of this shell, so that the others are asked for until they are gone.
+/// A test process that is gone does not read what it is answered: that must not end the guard (`PIPE`).
 const GUARD: &str = r#"
-trap '' INT TERM HUP
+trap '' INT TERM HUP PIPE
 root=$1; shift
 start() {
     rm -f "$root/ended"
     set -m
-    { trap - INT TERM HUP; "$@"; echo "$?" >"$root/ended"; } >>"$root/log" 2>&1 </dev/null &
+    { trap - INT TERM HUP PIPE; "$@"; echo "$?" >"$root/ended"; } >>"$root/log" 2>&1 </dev/null &
     server=$!
     set +m
 }
