@@ -1,9 +1,17 @@
 //! From an object's bytes as stored to its decompressed bytes: gzip with all members, zstd with all frames.
+//!
+//! A stream knows where its members and frames began, so that reading can go on at the last one before a record rather than
+//! at the object's first byte.
 
-use std::io::{self, BufRead, BufReader, Read};
+mod frames;
+mod members;
+mod starts;
 
-use flate2::bufread::GzDecoder;
+use std::io::{self, Read};
+
 use pf_work::Compression;
+
+use self::{frames::Frames, members::Members};
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -63,162 +71,88 @@ pub fn choose(stated: Compression, magic: Magic, is_empty: bool) -> Result<Compr
     }
 }
 
-/// A reader of decompressed bytes. A stream that ends early is an [`io::ErrorKind::UnexpectedEof`].
-pub fn reader<'a, R: Read + 'a>(input: R, compression: Compression) -> io::Result<Box<dyn Read + 'a>> {
-    Ok(match compression {
-        Compression::Gzip => Box::new(Members::new(BufReader::with_capacity(BUFFER_BYTES, input))),
-        Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(
-            BUFFER_BYTES,
-            input,
-        ))?),
-        Compression::None | Compression::Auto => Box::new(input),
-    })
+/// Where decompression can begin: at a gzip member or a zstd frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Start {
+    /// Offset of the member or frame in the object, in bytes as stored.
+    pub offset: u64,
+    /// Decompressed bytes that lie before it.
+    pub decompressed_offset: u64,
 }
 
-/// The members of a gzip stream, one after the other (RFC 1952, section 2.2).
-///
-/// flate2's own reader of several members takes a few bytes behind the last one for a member that was cut; this one tells
-/// the two apart.
-struct Members<R> {
-    /// None once the stream has ended.
-    member: Option<GzDecoder<R>>,
+/// Decompressed bytes of an object, as a [`Read`]. One that ends early is an [`io::ErrorKind::UnexpectedEof`].
+#[derive(Debug)]
+pub enum Stream<R> {
+    /// As stored.
+    Plain(Plain<R>),
+    /// gzip.
+    Gzip(Members<R>),
+    /// Zstandard.
+    Zstd(Frames<R>),
 }
 
-impl<R: BufRead> Members<R> {
-    fn new(input: R) -> Self {
-        Self {
-            member: Some(GzDecoder::new(input)),
+/// The decompressed bytes of `input`, which is an object from its first byte on.
+pub fn reader<R: Read>(input: R, compression: Compression) -> io::Result<Stream<R>> {
+    Stream::new(input, compression, Start::default())
+}
+
+impl<R: Read> Stream<R> {
+    /// The decompressed bytes of `input`, which is an object from `start` on.
+    ///
+    /// # Errors
+    /// If there is no memory for a decompressor.
+    pub fn new(input: R, compression: Compression, start: Start) -> io::Result<Self> {
+        Ok(match compression {
+            Compression::Gzip => Self::Gzip(Members::new(input, start)),
+            Compression::Zstd => Self::Zstd(Frames::new(input, start)?),
+            Compression::None | Compression::Auto => Self::Plain(Plain { input, taken_bytes: 0 }),
+        })
+    }
+
+    /// The last member or frame that began at or before this decompressed offset, or an earlier one; `None` if nothing is
+    /// compressed. Offsets that are asked for never go back: what is needed only for lower ones is forgotten.
+    pub fn start_before(&mut self, decompressed_offset: u64) -> Option<Start> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Gzip(members) => Some(members.start_before(decompressed_offset)),
+            Self::Zstd(frames) => Some(frames.start_before(decompressed_offset)),
+        }
+    }
+
+    /// Bytes as stored that were used up.
+    pub fn taken_bytes(&self) -> u64 {
+        match self {
+            Self::Plain(plain) => plain.taken_bytes,
+            Self::Gzip(members) => members.taken_bytes(),
+            Self::Zstd(frames) => frames.taken_bytes(),
         }
     }
 }
 
-impl<R: BufRead> Read for Members<R> {
+impl<R: Read> Read for Stream<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while let Some(mut member) = self.member.take() {
-            let count = member.read(buffer)?;
-            if count > 0 || buffer.is_empty() {
-                self.member = Some(member);
-                return Ok(count);
-            }
-            let mut input = member.into_inner();
-            let next = input.fill_buf()?;
-            if next.is_empty() {
-                break;
-            }
-            // gzip(1) takes zeros for padding, as tapes have it.
-            if next[0] == 0 {
-                only_zeros(&mut input)?;
-                break;
-            }
-            if next[0] != GZIP_MAGIC[0] {
-                return Err(bytes_behind_the_last_member());
-            }
-            self.member = Some(GzDecoder::new(input));
+        match self {
+            Self::Plain(plain) => plain.read(buffer),
+            Self::Gzip(members) => members.read(buffer),
+            Self::Zstd(frames) => frames.read(buffer),
         }
-        Ok(0)
     }
 }
 
-/// Reads to the end, which nothing but zeros may come before.
-fn only_zeros(input: &mut impl BufRead) -> io::Result<()> {
-    loop {
-        let rest = input.fill_buf()?;
-        if rest.is_empty() {
-            return Ok(());
-        }
-        if rest.iter().any(|byte| *byte != 0) {
-            return Err(bytes_behind_the_last_member());
-        }
-        let count = rest.len();
-        input.consume(count);
-    }
+/// Bytes that are not compressed, counted.
+#[derive(Debug)]
+pub struct Plain<R> {
+    input: R,
+    taken_bytes: u64,
 }
 
-fn bytes_behind_the_last_member() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        "there are bytes behind the last gzip member",
-    )
+impl<R: Read> Read for Plain<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.taken_bytes += count as u64;
+        Ok(count)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-
-    use super::*;
-
-    fn gzip(text: &[u8]) -> Vec<u8> {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(text).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    fn read(bytes: &[u8], compression: Compression) -> io::Result<Vec<u8>> {
-        let mut text = Vec::new();
-        reader(bytes, compression)?.read_to_end(&mut text)?;
-        Ok(text)
-    }
-
-    #[test]
-    fn every_member_and_every_frame_is_read() {
-        let members: Vec<u8> = (0..100)
-            .flat_map(|number| gzip(format!("{number}\n").as_bytes()))
-            .collect();
-        let frames: Vec<u8> = (0..100)
-            .flat_map(|number| zstd::encode_all(format!("{number}\n").as_bytes(), 1).unwrap())
-            .collect();
-        let expected = (0..100).map(|number| number.to_string()).collect::<Vec<_>>().join("\n") + "\n";
-        assert_eq!(read(&members, Compression::Gzip).unwrap(), expected.as_bytes());
-        assert_eq!(read(&frames, Compression::Zstd).unwrap(), expected.as_bytes());
-    }
-
-    #[test]
-    fn a_stream_that_ends_anywhere_early_is_an_error() {
-        let text = b"{\"a\":1}\n".repeat(100);
-        for (bytes, compression) in [
-            (gzip(&text), Compression::Gzip),
-            (zstd::encode_all(&text[..], 1).unwrap(), Compression::Zstd),
-        ] {
-            for end in 1..bytes.len() {
-                assert!(
-                    read(&bytes[..end], compression).is_err(),
-                    "{compression:?} cut at {end} of {}",
-                    bytes.len()
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn bytes_behind_the_last_member_are_corrupt_and_not_cut() {
-        for trailer in [&b"x"[..], b"\0\0x", b"{\"a\":1}\n"] {
-            let bytes = [gzip(b"{}\n"), trailer.to_vec()].concat();
-            let error = read(&bytes, Compression::Gzip).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
-        }
-    }
-
-    #[test]
-    fn zeros_behind_the_last_member_are_padding() {
-        let bytes = [gzip(b"{}\n"), vec![0; 1000]].concat();
-        assert_eq!(read(&bytes, Compression::Gzip).unwrap(), b"{}\n");
-    }
-
-    #[test]
-    fn bytes_are_believed_before_a_name_but_not_against_it() {
-        assert_eq!(choose(Compression::None, Magic::Gzip, false), Ok(Compression::Gzip));
-        assert_eq!(choose(Compression::Auto, Magic::Zstd, false), Ok(Compression::Zstd));
-        assert_eq!(choose(Compression::Auto, Magic::Other, false), Ok(Compression::None));
-        assert_eq!(choose(Compression::Gzip, Magic::Other, true), Ok(Compression::None));
-        assert!(
-            choose(Compression::Gzip, Magic::Zstd, false)
-                .unwrap_err()
-                .contains("gzip")
-        );
-        assert!(
-            choose(Compression::Zstd, Magic::Other, false)
-                .unwrap_err()
-                .contains("zstd")
-        );
-    }
-}
+mod tests;

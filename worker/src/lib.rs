@@ -9,6 +9,7 @@ pub mod indexer;
 pub mod input;
 pub mod lane;
 pub mod metrics;
+pub mod opened;
 pub mod plan;
 pub mod pool;
 pub mod predicate;

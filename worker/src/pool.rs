@@ -9,18 +9,17 @@ use std::{
 };
 
 use anyhow::Context as _;
-use pf_storage::{ObjectUri, Storage};
-use pf_work::{Format, Lease, Settlement, WorkItem, WorkSource as _, settle, settle::Outcome};
+use pf_storage::Storage;
+use pf_work::{Lease, Settlement, WorkItem, WorkSource as _, settle, settle::Outcome};
 use tokio::{runtime::Handle, sync::mpsc};
 
 use crate::{
     args::Destination,
     indexer::output::{self, Output},
     input::{self, Input, reason},
-    lane::{Lane, Opened, Shared},
-    metrics::Metrics,
+    lane::{Lane, Shared},
+    opened::{Opened, Opener},
     plan::Prefetch,
-    prefetch::{Body, Object, ObjectRanges},
 };
 
 /// Stack of a lane's thread: nested records and schemas are walked by recursion, up to their limits.
@@ -39,7 +38,7 @@ pub struct End {
 
 struct Leased {
     lease: Lease,
-    opened: Opened,
+    opened: Result<Opened, String>,
 }
 
 /// What a pool works with.
@@ -63,11 +62,13 @@ impl Pool {
     pub fn run(self, runtime: &Handle) -> anyhow::Result<End> {
         let (sender, receiver) = mpsc::channel(self.prefetch.objects * self.threads);
         let opener = runtime.spawn(open_ahead(
-            runtime.clone(),
             self.input.clone(),
-            self.storage.clone(),
-            self.prefetch,
-            self.shared.metrics.clone(),
+            Opener {
+                runtime: runtime.clone(),
+                storage: self.storage.clone(),
+                pieces_ahead: self.prefetch.pieces,
+                metrics: self.shared.metrics.clone(),
+            },
             self.shared.shutdown.clone(),
             sender,
         ));
@@ -196,11 +197,8 @@ fn note(end: &Mutex<End>, change: impl FnOnce(&mut End)) {
 
 /// Leases items and opens their objects, as far ahead as the channel has room.
 async fn open_ahead(
-    runtime: Handle,
     input: Arc<Input>,
-    storage: Storage,
-    prefetch: Prefetch,
-    metrics: Metrics,
+    opener: Opener,
     shutdown: pf_telemetry::Shutdown,
     sender: mpsc::Sender<Leased>,
 ) -> anyhow::Result<()> {
@@ -210,34 +208,11 @@ async fn open_ahead(
             () = shutdown.draining() => return Ok(()),
         };
         let Some(lease) = lease else { return Ok(()) };
-        let opened = open(&runtime, &storage, prefetch, &metrics, &lease.item);
+        let opened = opener.open(&lease.item, None);
         if sender.send(Leased { lease, opened }).await.is_err() {
             return Ok(());
         }
     }
-}
-
-fn open(runtime: &Handle, storage: &Storage, prefetch: Prefetch, metrics: &Metrics, item: &WorkItem) -> Opened {
-    let uri: ObjectUri = match item.uri.parse() {
-        Ok(uri) => uri,
-        Err(error) => return Opened::Broken(reason(&error)),
-    };
-    let object = Object {
-        uri,
-        etag: item.etag.clone(),
-        size_bytes: item.size_bytes,
-    };
-    let ranges = ObjectRanges::new(runtime.clone(), storage.clone(), object.clone(), metrics.clone());
-    if item.format == Format::Parquet {
-        return Opened::Ranges(ranges);
-    }
-    let range = item.byte_range();
-    // One byte earlier: whether a line begins at the start, the byte before tells.
-    let range = range.start.saturating_sub(1)..range.end;
-    Opened::Stream(
-        Body::open(runtime, storage, &object, range, prefetch.pieces, metrics),
-        ranges,
-    )
 }
 
 #[cfg(test)]

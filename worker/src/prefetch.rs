@@ -84,12 +84,6 @@ impl Body {
         self.taken.notify_one();
     }
 
-    /// The first bytes, up to `count`, without consuming them. Fewer only where the object (or its first piece) has fewer.
-    pub fn peek(&mut self, count: usize) -> io::Result<&[u8]> {
-        self.fill()?;
-        Ok(&self.piece[..count.min(self.piece.len())])
-    }
-
     fn fill(&mut self) -> io::Result<()> {
         while self.piece.is_empty() {
             match self.pieces.blocking_recv() {

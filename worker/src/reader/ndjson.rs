@@ -60,6 +60,23 @@ pub struct Options {
     pub batch_bytes_max: usize,
 }
 
+/// What an object may begin with before its first record.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// More than places in a batch can say is never read into one.
+const BYTES_MAX: usize = 1 << 30;
+
+impl Options {
+    fn bounded(self) -> Self {
+        Self {
+            record_bytes_max: self.record_bytes_max.min(BYTES_MAX),
+            batch_bytes_max: self.batch_bytes_max.clamp(1, BYTES_MAX),
+            batch_records_max: self.batch_records_max.clamp(1, BYTES_MAX),
+            ..self
+        }
+    }
+}
+
 /// Which part of the object the reader is for: a line belongs to the span that its first byte is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -101,17 +118,23 @@ pub struct Reader<R> {
     pool: Pool,
 }
 
-/// More than places in a batch can say is never read into one.
-const BYTES_MAX: usize = 1 << 30;
-
 impl<R: Read> Reader<R> {
     /// A reader of decompressed bytes.
-    pub fn new(input: R, span: Span, mut options: Options) -> Self {
-        options.record_bytes_max = options.record_bytes_max.min(BYTES_MAX);
-        options.batch_bytes_max = options.batch_bytes_max.clamp(1, BYTES_MAX);
-        options.batch_records_max = options.batch_records_max.clamp(1, BYTES_MAX);
+    pub fn new(input: R, span: Span, options: Options) -> Self {
+        let options = options.bounded();
+        Self::of(Window::new(input, &span, options.record_bytes_max), options)
+    }
+
+    /// A reader of decompressed bytes that begin at the span's start, with a line: one that a reader before gave as its
+    /// [`position`](Self::position).
+    pub fn at_line(input: R, span: Span, options: Options) -> Self {
+        let options = options.bounded();
+        Self::of(Window::at_line(input, &span, options.record_bytes_max), options)
+    }
+
+    fn of(window: Window<R>, options: Options) -> Self {
         Self {
-            window: Window::new(input, &span, options.record_bytes_max),
+            window,
             check: match &options.filter {
                 Some(predicate) => Check::Filter(Filter::new(predicate)),
                 None => Check::All(Decoder::checker()),
@@ -151,6 +174,22 @@ impl<R: Read> Reader<R> {
             Batch::Lines(batch) => self.spare = batch,
             Batch::Columns(batch) => self.pool.recycle(batch.records),
         }
+    }
+
+    /// Decompressed offset of the first record that was not given out, or refused, yet: where to go on. Before the first
+    /// line is found, the span's start.
+    pub fn position(&self) -> u64 {
+        self.window.position()
+    }
+
+    /// The input, which is read ahead of the position.
+    pub fn input(&self) -> &R {
+        self.window.input()
+    }
+
+    /// The input. What is taken from it is missing in the records, unless it is before the first of them.
+    pub fn input_mut(&mut self) -> &mut R {
+        self.window.input_mut()
     }
 
     /// What was seen so far.

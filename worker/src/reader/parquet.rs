@@ -10,6 +10,7 @@ mod guard;
 mod pages;
 mod pass;
 mod prune;
+mod route;
 mod row_group;
 mod schema;
 mod selection;
@@ -17,11 +18,12 @@ mod selection;
 mod tests;
 mod windows;
 
-use std::{io, mem, sync::Arc};
+use std::{io, sync::Arc};
 
 use self::{
     footer::Footer,
     gather::Gather,
+    route::Route,
     row_group::{Plan, RowGroup},
     windows::Windows,
 };
@@ -45,25 +47,28 @@ pub struct Options {
     pub batch_bytes_max: usize,
 }
 
-/// What a reader has seen so far.
+/// A row of a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Number of its row group in the file.
+    pub row_group: usize,
+    /// Its number in the row group; behind the last row of a group it is as many as that has.
+    pub row: u64,
+}
+
+/// What a reader has seen so far: what lies before its [`position`](Reader::position).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Rows of the row groups that are done with or begun.
+    /// Rows that are done with: given out, or not let through.
     pub rows: u64,
-    /// Rows among them that the filter did not let through, as far as it was asked.
+    /// Rows among them that the filter did not let through.
     pub filtered: u64,
-    /// Rows among these that the filter was not even asked about, because none near them could pass.
+    /// Uncompressed bytes of the rows that were given out, by the averages of their row groups.
+    pub bytes: u64,
+    /// Rows that the filter was not or will not be asked about, because none near them could pass.
     pub pruned: u64,
     /// Bytes that were asked of the source, the footer among them.
     pub fetched_bytes: u64,
-}
-
-impl Counts {
-    fn prune(&mut self, rows: u64) {
-        self.rows += rows;
-        self.filtered += rows;
-        self.pruned += rows;
-    }
 }
 
 /// Why a file, or the rest of it, can't be read.
@@ -75,6 +80,9 @@ pub enum Error {
     /// The object ends before what its footer speaks of.
     #[error("the Parquet file is cut short: {0}")]
     Truncated(String),
+    /// The file doesn't have the place to begin at.
+    #[error("the Parquet file has no such place: {0}")]
+    NoSuchPlace(String),
     /// The file contradicts itself or the format.
     #[error("the Parquet file is corrupt: {0}")]
     Corrupt(String),
@@ -94,11 +102,11 @@ pub struct Reader {
     windows: Windows,
     footer: Footer,
     plan: Plan,
-    /// The row groups still to come, last first.
-    waiting: Vec<usize>,
+    route: Route,
     current: Option<RowGroup>,
     gather: Gather,
     counts: Counts,
+    is_broken: bool,
 }
 
 impl Reader {
@@ -107,8 +115,22 @@ impl Reader {
     /// # Errors
     /// If the footer can't be read, or a named column lies within a map.
     pub fn open(source: Arc<dyn RangeSource>, range: Option<(u64, u64)>, options: Options) -> Result<Self, Error> {
+        Self::open_at(source, range, None, options)
+    }
+
+    /// As [`open`](Self::open), but goes on at a place that a reader of the same range gave as its
+    /// [`position`](Self::position): row groups before it are not read.
+    ///
+    /// # Errors
+    /// As for `open`, and if there is no such place in the range.
+    pub fn open_at(
+        source: Arc<dyn RangeSource>,
+        range: Option<(u64, u64)>,
+        from: Option<Place>,
+        options: Options,
+    ) -> Result<Self, Error> {
         let windows = Windows::new(source);
-        guard::guarded(&windows, || Self::open_unguarded(windows.clone(), range, options))
+        guard::guarded(&windows, || Self::open_unguarded(windows.clone(), range, from, options))
     }
 
     /// The next rows, never none; `None` at the end.
@@ -116,14 +138,25 @@ impl Reader {
     /// # Errors
     /// What comes after an error is not the rest of the file: the reader is done.
     pub fn next_batch(&mut self) -> Result<Option<ColumnBatch>, Error> {
+        if self.is_broken {
+            return Ok(None);
+        }
         let windows = self.windows.clone();
         let batch = guard::guarded(&windows, || self.next_unguarded());
-        if batch.is_err() {
-            self.current = None;
-            self.waiting.clear();
-            self.gather.clear();
+        match &batch {
+            Ok(batch) => self.count(batch.as_ref()),
+            Err(_) => {
+                self.is_broken = true;
+                self.current = None;
+                self.gather.clear();
+            }
         }
         batch
+    }
+
+    /// The first row that was neither given out nor kept back by the filter: where to go on.
+    pub fn position(&self) -> Place {
+        self.route.position()
     }
 
     /// What was seen so far.
@@ -134,7 +167,27 @@ impl Reader {
         }
     }
 
-    fn open_unguarded(windows: Windows, range: Option<(u64, u64)>, options: Options) -> Result<Self, Error> {
+    /// Moves the position behind a batch, and counts what lies between.
+    fn count(&mut self, batch: Option<&ColumnBatch>) {
+        let place = match (self.gather.first_ordinal(), &self.current) {
+            // Rows that wait were read, but not given out.
+            (Some(ordinal), _) => self.footer.place(ordinal),
+            (None, Some(row_group)) => row_group.place(),
+            (None, None) => self.route.next_place(&self.footer),
+        };
+        let rows = self.route.advance(place, &self.footer);
+        let given = batch.map_or(0, |batch| batch.ordinals.len() as u64);
+        self.counts.rows += rows;
+        self.counts.filtered += rows.saturating_sub(given);
+        self.counts.bytes += batch.map_or(0, |batch| batch.input_bytes);
+    }
+
+    fn open_unguarded(
+        windows: Windows,
+        range: Option<(u64, u64)>,
+        from: Option<Place>,
+        options: Options,
+    ) -> Result<Self, Error> {
         let footer = Footer::read(&windows)?;
         let Options {
             columns,
@@ -153,17 +206,14 @@ impl Reader {
                 selection::leaves(&footer.fields, paths)
             }
         };
-        let mut waiting = footer.row_groups(range);
-        waiting.reverse();
+        let mut route = Route::new(&footer, range, from)?;
         let mut counts = Counts::default();
         let filter = filter.and_then(|mut predicate| {
             // A term on a field that the file doesn't have is the same for all rows.
             let absent = |path: &FieldPath| selection::leaves(&footer.fields, [path]).is_empty();
             let mut terms = predicate.terms.iter();
             if terms.any(|term| absent(&term.path) && !term.holds_for_missing()) {
-                for index in mem::take(&mut waiting) {
-                    counts.prune(footer.row_count(index));
-                }
+                counts.pruned = route.leave_out(&footer);
             }
             predicate.terms.retain(|term| !absent(&term.path));
             (!predicate.terms.is_empty()).then_some(predicate)
@@ -173,10 +223,11 @@ impl Reader {
             windows,
             footer,
             plan,
-            waiting,
+            route,
             current: None,
             gather: Gather::new(batch_records_max, batch_bytes_max),
             counts,
+            is_broken: false,
         })
     }
 
@@ -186,13 +237,14 @@ impl Reader {
                 return Ok(self.gather.take());
             }
             let Some(row_group) = &mut self.current else {
-                let Some(index) = self.waiting.pop() else {
+                let Some(start) = self.route.next_start() else {
                     return Ok(self.gather.take());
                 };
-                self.current = self.plan.begin(index, &self.footer, &self.windows, &mut self.counts)?;
+                self.route.begin();
+                self.current = self.plan.begin(start, &self.footer, &self.windows, &mut self.counts)?;
                 continue;
             };
-            match row_group.next(&self.plan, &mut self.counts)? {
+            match row_group.next(&self.plan)? {
                 None => self.current = None,
                 Some(batch) if self.gather.is_full_for(batch.records.num_rows()) => {
                     let full = self.gather.take();

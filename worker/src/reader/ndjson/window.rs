@@ -11,14 +11,13 @@ use std::{
 
 use memchr::{memchr, memrchr};
 
-use super::{Counts, Span, scan::PAD_BYTES};
+use super::{BYTE_ORDER_MARK, Counts, Span, scan::PAD_BYTES};
 use crate::batch::{REJECT_RAW_BYTES_MAX, Reject};
 
 /// What the buffer starts with, and goes back to after a long line: a block stays in a core's own cache.
 const BLOCK_BYTES: usize = 256 * 1024;
 /// How much is read at a time once the span's end is passed and only the rest of its last line is missing.
 const BEYOND_END_BYTES: usize = 8 * 1024;
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Where the input stands.
 #[derive(Debug)]
@@ -52,8 +51,10 @@ pub(super) struct Window<R> {
     offset_bytes: u64,
     /// Lines that start here or later are another span's.
     end: u64,
-    /// Where this span's first line starts.
+    /// Where this span's first line starts, once it is found.
     first: Option<u64>,
+    /// Where the span starts.
+    start: u64,
     record_bytes_max: usize,
 }
 
@@ -70,8 +71,26 @@ impl<R: Read> Window<R> {
             offset_bytes: span.start.saturating_sub(1),
             end: span.end.unwrap_or(u64::MAX),
             first: (span.start == 0).then_some(0),
+            start: span.start,
             record_bytes_max,
         }
+    }
+
+    /// A window on an input that begins at the span's start, where a line does.
+    pub(super) fn at_line(input: R, span: &Span, record_bytes_max: usize) -> Self {
+        Self {
+            offset_bytes: span.start,
+            first: Some(span.start),
+            ..Self::new(input, span, record_bytes_max)
+        }
+    }
+
+    pub(super) fn input(&self) -> &R {
+        &self.input
+    }
+
+    pub(super) fn input_mut(&mut self) -> &mut R {
+        &mut self.input
     }
 
     /// Makes sure that there is a line to walk. False: there is none any more, or the input broke.
@@ -131,11 +150,16 @@ impl<R: Read> Window<R> {
         self.at = at;
     }
 
-    /// Bytes of this span's lines that are done with.
-    pub(super) fn consumed_bytes(&self) -> u64 {
+    /// Where the first line starts that is not done with; before a line is found, where the span starts.
+    pub(super) fn position(&self) -> u64 {
         // A last line without a newline was given one that the input does not have.
         self.first
-            .map_or(0, |first| self.ordinal(self.at.min(self.filled)) - first)
+            .map_or(self.start, |_| self.ordinal(self.at.min(self.filled)))
+    }
+
+    /// Bytes of this span's lines that are done with.
+    pub(super) fn consumed_bytes(&self) -> u64 {
+        self.first.map_or(0, |first| self.position() - first)
     }
 
     /// Takes the text before `at`, which is done with, out of the window: the buffer itself if most of it is meant, a
@@ -343,6 +367,8 @@ impl<R: Read> Window<R> {
             }
         };
         if matches!(self.source, Source::Failed(_)) && line_end.is_none() {
+            // Its end was not seen, so it is not done with.
+            self.offset_bytes = ordinal;
             return;
         }
         let end = line_end.unwrap_or(0);

@@ -8,7 +8,7 @@ use parquet::file::{
     reader::ChunkReader as _,
 };
 
-use super::{Error, guard, schema, windows::Windows};
+use super::{Error, Place, guard, schema, windows::Windows};
 
 /// A file up to this size is read at once.
 const SMALL_FILE_BYTES: u64 = 4 * 1024 * 1024;
@@ -63,6 +63,17 @@ impl Footer {
 
     pub(super) fn row_count(&self, row_group: usize) -> u64 {
         row_count(self.metadata.row_group(row_group))
+    }
+
+    /// Where the row of this number is.
+    pub(super) fn place(&self, ordinal: u64) -> Place {
+        // Of groups with the same first row, all but the last have none.
+        let behind = self.first_rows.partition_point(|first| *first <= ordinal);
+        let row_group = behind.saturating_sub(1);
+        Place {
+            row_group,
+            row: ordinal - self.first_rows.get(row_group).copied().unwrap_or(0),
+        }
     }
 
     /// The row groups whose middle byte lies in `range`: each lies in just one of the ranges that an object is cut into.

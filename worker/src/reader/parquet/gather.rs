@@ -41,6 +41,11 @@ impl Gather {
         self.waiting.push_back(batch);
     }
 
+    /// The number of the first row that waits.
+    pub(super) fn first_ordinal(&self) -> Option<u64> {
+        self.waiting.iter().find_map(|batch| batch.ordinals.first().copied())
+    }
+
     /// Whether what waits is worth a batch.
     pub(super) fn is_enough(&self) -> bool {
         self.rows >= ROWS_ENOUGH.min(self.records_max.div_ceil(2)) || self.bytes >= self.bytes_max / 2

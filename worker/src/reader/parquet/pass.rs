@@ -40,12 +40,12 @@ pub(super) struct StepLimits {
 }
 
 impl Pass {
-    /// Starts a pass over `leaves`, which `levels` are. Those in `twice` will be read by another pass too.
+    /// Starts a pass over `leaves`, which `levels` are, from row `at` on. Those in `twice` will be read by another pass too.
     pub(super) fn start(
         pages: Pages,
         (levels, leaves): (FieldLevels, Vec<usize>),
         twice: Vec<usize>,
-        selected: Option<BooleanBuffer>,
+        (at, selected): (usize, Option<BooleanBuffer>),
         limits: StepLimits,
     ) -> Result<Self, Error> {
         let mut pass = Self {
@@ -54,7 +54,7 @@ impl Pass {
             leaves,
             twice,
             selected,
-            at: 0,
+            at,
             step_rows: 0,
             reader: None,
         };
@@ -66,6 +66,11 @@ impl Pass {
         pass.step_rows = wanted.min(bearable).min(limits.rows_max as u64).clamp(1, STEP_ROWS_MAX) as usize;
         pass.build(selection)?;
         Ok(pass)
+    }
+
+    /// The row behind the last that was given.
+    pub(super) fn at(&self) -> usize {
+        self.at
     }
 
     /// The next rows with their numbers in the row group; `None` at the end.

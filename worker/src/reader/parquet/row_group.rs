@@ -4,16 +4,11 @@
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{BooleanBufferBuilder, RecordBatch},
-    buffer::BooleanBuffer,
-    compute::filter_record_batch,
-    datatypes::Fields,
-};
+use arrow::{array::BooleanBufferBuilder, buffer::BooleanBuffer, compute::filter_record_batch, datatypes::Fields};
 use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
 
 use super::{
-    Counts, Error,
+    Counts, Error, Place,
     footer::Footer,
     guard,
     pages::{OffsetIndexes, Pages},
@@ -44,6 +39,7 @@ struct Filter {
 
 /// A row group that is being read.
 pub(super) struct RowGroup {
+    index: usize,
     pass: Pass,
     first_row: u64,
     /// Whether the rows of the pass have still to be asked.
@@ -75,22 +71,24 @@ impl Plan {
         }
     }
 
-    /// Starts to read a row group; `None` if no row of it passes.
+    /// Starts to read a row group from a row on; `None` if none of these passes.
     pub(super) fn begin(
         &self,
-        index: usize,
+        start: Place,
         footer: &Footer,
         windows: &Windows,
         counts: &mut Counts,
     ) -> Result<Option<RowGroup>, Error> {
         // What was held for the second pass of the row group before is not wanted any more.
         windows.forget();
+        let index = start.row_group;
         let rows = footer.row_count(index);
+        let first = start.row.min(rows) as usize;
         let row_group = footer.metadata.row_group(index);
-        let start = |leaves: Vec<usize>, offsets: &Arc<OffsetIndexes>, twice: Vec<usize>, selected| {
+        let pass = |leaves: Vec<usize>, offsets: &Arc<OffsetIndexes>, twice: Vec<usize>, selected| {
             let pages = Pages::new(windows.clone(), footer.metadata.clone(), index, offsets.clone());
             let levels = levels(footer, &leaves)?;
-            Pass::start(pages, (levels, leaves), twice, selected, self.limits)
+            Pass::start(pages, (levels, leaves), twice, (first, selected), self.limits)
         };
         let bytes_of = |leaves: &[usize]| -> u64 {
             let bytes = leaves.iter().map(|leaf| {
@@ -101,14 +99,20 @@ impl Plan {
             bytes.sum()
         };
         let begun = |pass, ask, leaves: &[usize]| RowGroup {
+            index,
             pass,
             first_row: footer.first_row(index),
             ask,
             bytes_per_row: bytes_of(leaves) / rows.max(1),
         };
         let Some(filter) = &self.filter else {
-            counts.rows += rows;
-            let pass = start(self.output.clone(), &Arc::default(), Vec::new(), None)?;
+            // Without rows to skip, the places of pages are not worth a read.
+            let offsets = if first > 0 {
+                PageIndex::read(windows, row_group, &[], &self.output)?.offsets
+            } else {
+                OffsetIndexes::default()
+            };
+            let pass = pass(self.output.clone(), &Arc::new(offsets), Vec::new(), None)?;
             return Ok(Some(begun(pass, false, &self.output)));
         };
         let file = footer.metadata.file_metadata();
@@ -118,21 +122,20 @@ impl Plan {
         if prune::impossible(predicate, fields, file, row_group)
             || prune::bloom::excludes(predicate, fields, windows, row_group, data_bytes)?
         {
-            counts.prune(rows);
+            counts.pruned += rows - first as u64;
             return Ok(None);
         }
         let page_index = PageIndex::read(windows, row_group, &filter.leaves, &union)?;
         let possible = page_index.possible(predicate, fields, file, rows as usize);
         let offsets = Arc::new(page_index.offsets);
-        let possible_count = possible
-            .as_ref()
-            .map_or(rows, |possible| possible.count_set_bits() as u64);
+        let left = rows - first as u64;
+        let possible_count = possible.as_ref().map_or(left, |possible| {
+            possible.slice(first, possible.len() - first).count_set_bits() as u64
+        });
+        counts.pruned += left - possible_count;
         if possible_count == 0 {
-            counts.prune(rows);
             return Ok(None);
         }
-        counts.rows += rows;
-        counts.pruned += rows - possible_count;
         let shared: Vec<_> = common(&filter.leaves, &self.output);
         let held: u64 = shared
             .iter()
@@ -141,20 +144,18 @@ impl Plan {
             .map(|(_, length)| length)
             .sum();
         if shared.len() == self.output.len() || held > TWICE_BYTES_MAX {
-            counts.filtered += rows - possible_count;
-            let pass = start(union.clone(), &offsets, Vec::new(), possible)?;
+            let pass = pass(union.clone(), &offsets, Vec::new(), possible)?;
             return Ok(Some(begun(pass, true, &union)));
         }
-        let mut pass = start(filter.leaves.clone(), &offsets, shared, possible)?;
-        let passed = passed(&mut pass, predicate, rows as usize)?;
-        drop(pass);
+        let mut asked = pass(filter.leaves.clone(), &offsets, shared, possible)?;
+        let passed = passed(&mut asked, predicate, rows as usize)?;
+        drop(asked);
         let count = passed.count_set_bits();
-        counts.filtered += rows - count as u64;
         if count == 0 {
             return Ok(None);
         }
         let selected = (count < rows as usize).then_some(passed);
-        let pass = start(self.output.clone(), &offsets, Vec::new(), selected)?;
+        let pass = pass(self.output.clone(), &offsets, Vec::new(), selected)?;
         Ok(Some(begun(pass, false, &union)))
     }
 }
@@ -173,29 +174,30 @@ fn passed(pass: &mut Pass, predicate: &Predicate, rows: usize) -> Result<Boolean
 
 impl RowGroup {
     /// The next rows, perhaps none of them; `None` at the end.
-    pub(super) fn next(&mut self, plan: &Plan, counts: &mut Counts) -> Result<Option<ColumnBatch>, Error> {
+    pub(super) fn next(&mut self, plan: &Plan) -> Result<Option<ColumnBatch>, Error> {
         let Some((mut records, mut rows)) = self.pass.next()? else {
             return Ok(None);
         };
-        let input_bytes = self.bytes_per_row * rows.len() as u64;
         if let Some(filter) = plan.filter.as_ref().filter(|_| self.ask) {
             let passes = filter.predicate.evaluate(&records);
-            let passed = passes.true_count();
-            counts.filtered += (rows.len() - passed) as u64;
             records = selection::narrowed(&records, &filter.output_fields).map_err(|error| guard::arrow(&error))?;
-            if passed < rows.len() {
+            if passes.true_count() < rows.len() {
                 records = filter_record_batch(&records, &passes).map_err(|error| guard::arrow(&error))?;
                 rows = passes.values().set_indices().map(|row| rows[row]).collect();
             }
         }
-        Ok(Some(self.batch(records, &rows, input_bytes)))
-    }
-
-    fn batch(&self, records: RecordBatch, rows: &[usize], input_bytes: u64) -> ColumnBatch {
-        ColumnBatch {
+        Ok(Some(ColumnBatch {
             records,
             ordinals: rows.iter().map(|row| self.first_row + *row as u64).collect(),
-            input_bytes,
+            input_bytes: self.bytes_per_row * rows.len() as u64,
+        }))
+    }
+
+    /// The row behind the last that was read.
+    pub(super) fn place(&self) -> Place {
+        Place {
+            row_group: self.index,
+            row: self.pass.at() as u64,
         }
     }
 }

@@ -1,0 +1,92 @@
+//! Where members or frames began, as many as are needed to find the last one before a place.
+
+use super::Start;
+
+/// More are not kept: tiny members would else cost more memory than the text in them. Every second one is forgotten then,
+/// and what is read again is a little more.
+const STARTS_MAX: usize = 4096;
+
+/// Starts of members or frames in the order of the stream, never none.
+#[derive(Debug)]
+pub(super) struct Starts(Vec<Start>);
+
+impl Starts {
+    pub(super) fn new(first: Start) -> Self {
+        Self(vec![first])
+    }
+
+    /// Adds a start that lies behind all others.
+    pub(super) fn add(&mut self, start: Start) {
+        let Self(starts) = self;
+        if let Some(last) = starts.last_mut()
+            && last.decompressed_offset == start.decompressed_offset
+        {
+            // Nothing lies between the two.
+            *last = start;
+            return;
+        }
+        if starts.len() >= STARTS_MAX {
+            let mut index = 0;
+            starts.retain(|_| {
+                index += 1;
+                index % 2 == 1
+            });
+        }
+        starts.push(start);
+    }
+
+    /// The last start at or before this decompressed offset. Those before it are forgotten.
+    pub(super) fn before(&mut self, decompressed_offset: u64) -> Start {
+        let Self(starts) = self;
+        let behind = starts.partition_point(|start| start.decompressed_offset <= decompressed_offset);
+        starts.drain(..behind.saturating_sub(1));
+        starts[0]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(number: u64) -> Start {
+        Start {
+            offset: number * 10,
+            decompressed_offset: number * 3,
+        }
+    }
+
+    #[test]
+    fn the_last_start_at_or_before_a_place_is_found() {
+        let mut starts = Starts::new(start(0));
+        (1..100).for_each(|number| starts.add(start(number)));
+        assert_eq!(starts.before(2), start(0));
+        assert_eq!(starts.before(3), start(1));
+        assert_eq!(starts.before(200), start(66));
+        assert_eq!(starts.before(1_000_000), start(99));
+    }
+
+    #[test]
+    fn however_many_there_are_few_are_kept_and_an_early_enough_one_is_among_them() {
+        let mut starts = Starts::new(start(0));
+        for number in 1..1_000_000 {
+            starts.add(start(number));
+            assert!(starts.0.len() <= STARTS_MAX);
+        }
+        let found = starts.before(2_400_000);
+        assert!(
+            (2_300_000..=2_400_000).contains(&found.decompressed_offset),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn of_starts_without_a_byte_between_them_the_last_one_counts() {
+        let mut starts = Starts::new(start(0));
+        let later = Start {
+            offset: 7,
+            decompressed_offset: 0,
+        };
+        starts.add(later);
+        assert_eq!(starts.before(0), later);
+    }
+}

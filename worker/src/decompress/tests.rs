@@ -1,0 +1,151 @@
+//! Whole streams, streams that are cut or go on where they should not, and streams that are gone on with.
+#![allow(clippy::unwrap_used)] // a test says what is wrong by failing
+
+use std::io::Write as _;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn read(bytes: &[u8], compression: Compression) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    reader(bytes, compression)?.read_to_end(&mut text)?;
+    Ok(text)
+}
+
+#[test]
+fn every_member_and_every_frame_is_read() {
+    let members: Vec<u8> = (0..100)
+        .flat_map(|number| gzip(format!("{number}\n").as_bytes()))
+        .collect();
+    let frames: Vec<u8> = (0..100)
+        .flat_map(|number| ::zstd::encode_all(format!("{number}\n").as_bytes(), 1).unwrap())
+        .collect();
+    let expected = (0..100).map(|number| number.to_string()).collect::<Vec<_>>().join("\n") + "\n";
+    assert_eq!(read(&members, Compression::Gzip).unwrap(), expected.as_bytes());
+    assert_eq!(read(&frames, Compression::Zstd).unwrap(), expected.as_bytes());
+}
+
+#[test]
+fn a_stream_that_ends_anywhere_early_is_an_error() {
+    let text = b"{\"a\":1}\n".repeat(100);
+    for (bytes, compression) in [
+        (gzip(&text), Compression::Gzip),
+        (::zstd::encode_all(&text[..], 1).unwrap(), Compression::Zstd),
+    ] {
+        for end in 1..bytes.len() {
+            assert!(
+                read(&bytes[..end], compression).is_err(),
+                "{compression:?} cut at {end} of {}",
+                bytes.len()
+            );
+        }
+    }
+}
+
+#[test]
+fn bytes_behind_the_last_member_are_corrupt_and_not_cut() {
+    for trailer in [&b"x"[..], b"\0\0x", b"{\"a\":1}\n"] {
+        let bytes = [gzip(b"{}\n"), trailer.to_vec()].concat();
+        let error = read(&bytes, Compression::Gzip).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+    }
+}
+
+#[test]
+fn zeros_behind_the_last_member_are_padding() {
+    let bytes = [gzip(b"{}\n"), vec![0; 1000]].concat();
+    assert_eq!(read(&bytes, Compression::Gzip).unwrap(), b"{}\n");
+}
+
+#[test]
+fn bytes_are_believed_before_a_name_but_not_against_it() {
+    assert_eq!(choose(Compression::None, Magic::Gzip, false), Ok(Compression::Gzip));
+    assert_eq!(choose(Compression::Auto, Magic::Zstd, false), Ok(Compression::Zstd));
+    assert_eq!(choose(Compression::Auto, Magic::Other, false), Ok(Compression::None));
+    assert_eq!(choose(Compression::Gzip, Magic::Other, true), Ok(Compression::None));
+    assert!(
+        choose(Compression::Gzip, Magic::Zstd, false)
+            .unwrap_err()
+            .contains("gzip")
+    );
+    assert!(
+        choose(Compression::Zstd, Magic::Other, false)
+            .unwrap_err()
+            .contains("zstd")
+    );
+}
+
+/// Random members and frames of numbered text, with where each began.
+fn cut(text: &[u8], sizes: &[usize], compression: Compression) -> (Vec<u8>, Vec<Start>) {
+    let (mut bytes, mut starts, mut at) = (Vec::new(), Vec::new(), 0);
+    for size in sizes.iter().chain([&usize::MAX]) {
+        let end = at.saturating_add(*size).min(text.len());
+        starts.push(Start {
+            offset: bytes.len() as u64,
+            decompressed_offset: at as u64,
+        });
+        bytes.extend(match compression {
+            Compression::Gzip => gzip(&text[at..end]),
+            _ => ::zstd::encode_all(&text[at..end], 1).unwrap(),
+        });
+        at = end;
+    }
+    (bytes, starts)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn a_stream_goes_on_at_any_start_that_it_names(
+        length in 0usize..100_000,
+        sizes in prop::collection::vec(prop_oneof![Just(0), 1usize..10, 1usize..50_000], 0..20),
+        is_gzip in any::<bool>(),
+        reads in prop::collection::vec(1usize..40_000, 0..10),
+    ) {
+        let text: Vec<u8> = (0..length).map(|place| (place * place / 7) as u8).collect();
+        let compression = if is_gzip { Compression::Gzip } else { Compression::Zstd };
+        let (bytes, starts) = cut(&text, &sizes, compression);
+        let mut stream = reader(&bytes[..], compression).unwrap();
+        let (mut at, mut buffer) = (0, vec![0; 40_000]);
+        for size in reads {
+            at += stream.read(&mut buffer[..size]).unwrap();
+            let start = stream.start_before(at as u64).unwrap();
+            prop_assert!(starts.contains(&start), "{start:?} of {starts:?}");
+            // None that has begun since lies between.
+            let between = starts.iter().filter(|other| {
+                (start.decompressed_offset + 1..at as u64).contains(&other.decompressed_offset)
+            });
+            prop_assert_eq!(between.count(), 0);
+            let rest = &bytes[start.offset as usize..];
+            let mut read = Vec::new();
+            Stream::new(rest, compression, start).unwrap().read_to_end(&mut read).unwrap();
+            prop_assert_eq!(&read[..], &text[start.decompressed_offset as usize..]);
+        }
+        stream.read_to_end(&mut Vec::new()).unwrap();
+        prop_assert_eq!(stream.taken_bytes(), bytes.len() as u64);
+    }
+}
+
+#[test]
+fn skippable_frames_are_skipped_and_are_starts_too() {
+    let skippable = |size: u32| [&[0x5a, 0x2a, 0x4d, 0x18], &size.to_le_bytes()[..], &vec![7; size as usize]].concat();
+    let frame = |text: &str| ::zstd::encode_all(text.as_bytes(), 1).unwrap();
+    let bytes = [skippable(0), frame("ab"), skippable(200_000), frame(""), frame("cd"), skippable(9)].concat();
+    let mut stream = reader(&bytes[..], Compression::Zstd).unwrap();
+    let mut text = Vec::new();
+    stream.read_to_end(&mut text).unwrap();
+    assert_eq!(text, b"abcd");
+    assert_eq!(stream.taken_bytes(), bytes.len() as u64);
+    for cut in [4, 7, 8 + frame("ab").len() + 100] {
+        let error = read(&bytes[..cut], Compression::Zstd).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "cut at {cut}");
+    }
+}

@@ -1,0 +1,199 @@
+//! One work item, from its object's bytes to batches of records: as lines or as Parquet, from the item's start, or from
+//! where another reader came to.
+//!
+//! After each batch a reader says a position such that every record before it was given out, refused or filtered. A reader
+//! that is opened there gives the rest: the same records with the same ordinals, and counts that add up to those of one
+//! reader of the whole item.
+
+mod begin;
+mod error;
+mod lines;
+#[cfg(test)]
+mod tests;
+
+use std::{io::Read, ops::Range, sync::Arc};
+
+use pf_work::{Format, WorkItem, checkpoint::Position};
+
+pub use self::error::Error;
+use self::{
+    begin::Begin,
+    lines::{Found, Lines},
+};
+use crate::{
+    batch::{Batch, Reject},
+    plan::Records,
+    reader::{
+        ndjson,
+        parquet::{self, Place},
+        range_source::RangeSource,
+    },
+};
+
+/// Input bytes of a batch, at most: what a batch touches stays in the processor's cache.
+const BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// Where the bytes of one object come from.
+pub trait Source {
+    /// Gives bytes in order.
+    type Stream: Read;
+
+    /// The object's bytes from the start of `range` to the object's end. Those in the range are wanted for sure; those
+    /// behind it only if they are read.
+    fn stream(&mut self, range: Range<u64>) -> Self::Stream;
+
+    /// The same object in ranges.
+    fn ranges(&self) -> Arc<dyn RangeSource>;
+}
+
+/// What a reader has seen so far: what lies between where it began and its [`position`](ObjectReader::position).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Bytes as stored that were read; those before or behind the item's records that it took to find them, too.
+    pub wire_bytes: u64,
+    /// Bytes of records before any work on them: NDJSON decompressed, Parquet pages uncompressed.
+    pub bytes: u64,
+    /// Records: each is given out, filtered or rejected.
+    pub records: u64,
+    /// Records that the filter did not let through.
+    pub filtered: u64,
+    /// Lines that are no records.
+    pub rejected: u64,
+}
+
+/// Reads one work item.
+pub struct ObjectReader<R>(Kind<R>);
+
+enum Kind<R> {
+    Lines(Lines<R>),
+    Rows(Box<parquet::Reader>),
+}
+
+/// What is streamed of an item's object first to read it from a position on; `None`: nothing. So it can be fetched before
+/// there is a reader.
+pub fn first_stream(item: &WorkItem, from: Option<Position>) -> Option<Range<u64>> {
+    if item.format == Format::Parquet {
+        return None;
+    }
+    Begin::new(item, from).ok()?.stream
+}
+
+impl<R: Read> ObjectReader<R> {
+    /// A reader of the item's records, as `records` has it; from its first on, or from a position that a reader of the same
+    /// item gave. Reads as much as it takes to find out what the object is.
+    ///
+    /// # Errors
+    /// [`Error::Misfit`] if the item has no such position. Some positions are found not to fit only on the way to them: then
+    /// the first [`next_batch`](Self::next_batch) says so, and no record was given out before.
+    pub fn open(
+        item: &WorkItem,
+        from: Option<Position>,
+        records: &Records,
+        source: &mut impl Source<Stream = R>,
+    ) -> Result<Self, Error> {
+        let place = match from {
+            Some(Position::Row { row_group, row }) => Some(Place {
+                row_group: usize::try_from(row_group).unwrap_or(usize::MAX),
+                row,
+            }),
+            _ => None,
+        };
+        let is_rows = place.is_some() || (item.format == Format::Parquet && from.is_none());
+        if !is_rows {
+            let begin = Begin::new(item, from)?;
+            let stream = begin.stream.clone().map(|range| source.stream(range));
+            if let Found::Lines(lines) = Lines::open(item, &begin, stream, line_options(records))? {
+                return Ok(Self(Kind::Lines(lines)));
+            }
+        }
+        let range = item.range.map(|range| (range.start, range.end));
+        let rows = parquet::Reader::open_at(source.ranges(), range, place, row_options(records));
+        match rows {
+            Ok(rows) => Ok(Self(Kind::Rows(Box::new(rows)))),
+            Err(error @ parquet::Error::NoSuchPlace(_)) => Err(Error::Misfit(error.to_string())),
+            Err(error @ parquet::Error::NotParquet(_)) if place.is_some() => Err(Error::Misfit(error.to_string())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The next records; `None` at the end. What is refused is added to `rejects`. A batch may have no records.
+    ///
+    /// # Errors
+    /// What comes after an error is not the rest of the item: the reader is done.
+    pub fn next_batch(&mut self, rejects: &mut Vec<Reject>) -> Result<Option<Batch>, Error> {
+        match &mut self.0 {
+            Kind::Lines(lines) => lines.next_batch(rejects),
+            Kind::Rows(rows) => Ok(rows.next_batch()?.map(Batch::Columns)),
+        }
+    }
+
+    /// Gives back a batch that is done with, for its buffers.
+    pub fn recycle(&mut self, batch: Batch) {
+        match &mut self.0 {
+            Kind::Lines(lines) => lines.recycle(batch),
+            Kind::Rows(_) => {}
+        }
+    }
+
+    /// Where to go on: every record before it was given out, refused or filtered by the batches so far, and none behind it.
+    pub fn position(&mut self) -> Position {
+        match &mut self.0 {
+            Kind::Lines(lines) => lines.position(),
+            Kind::Rows(rows) => {
+                let Place { row_group, row } = rows.position();
+                Position::Row {
+                    row_group: row_group as u64,
+                    row,
+                }
+            }
+        }
+    }
+
+    /// What was seen so far.
+    pub fn counts(&self) -> Counts {
+        match &self.0 {
+            Kind::Lines(lines) => lines.counts(),
+            Kind::Rows(rows) => {
+                let counts = rows.counts();
+                Counts {
+                    wire_bytes: counts.fetched_bytes,
+                    bytes: counts.bytes,
+                    records: counts.rows,
+                    filtered: counts.filtered,
+                    rejected: 0,
+                }
+            }
+        }
+    }
+}
+
+fn line_options(records: &Records) -> ndjson::Options {
+    let Records {
+        columns,
+        filter,
+        batch_records_max,
+        record_bytes_max,
+    } = records.clone();
+    ndjson::Options {
+        columns,
+        filter,
+        record_bytes_max,
+        batch_records_max,
+        batch_bytes_max: BATCH_BYTES_MAX,
+    }
+}
+
+fn row_options(records: &Records) -> parquet::Options {
+    let Records {
+        columns,
+        filter,
+        batch_records_max,
+        record_bytes_max: _,
+    } = records.clone();
+    parquet::Options {
+        columns,
+        filter,
+        batch_records_max,
+        batch_bytes_max: BATCH_BYTES_MAX,
+    }
+}
