@@ -2,45 +2,65 @@
 
 use super::Start;
 
-/// More are not kept: tiny members would else cost more memory than the text in them. Every second one is forgotten then,
-/// and what is read again is a little more.
+/// More are not kept: tiny members would else cost more memory than the text in them. Of more, some are forgotten, evenly;
+/// then a little more is read again than need be.
 const STARTS_MAX: usize = 4096;
 
 /// Starts of members or frames in the order of the stream, never none.
 #[derive(Debug)]
-pub(super) struct Starts(Vec<Start>);
+pub(super) struct Starts {
+    starts: Vec<Start>,
+    /// A start that is nearer to the one before is not kept.
+    gap_bytes: u64,
+}
 
 impl Starts {
     pub(super) fn new(first: Start) -> Self {
-        Self(vec![first])
+        Self {
+            starts: vec![first],
+            gap_bytes: 0,
+        }
     }
 
     /// Adds a start that lies behind all others.
     pub(super) fn add(&mut self, start: Start) {
-        let Self(starts) = self;
-        if let Some(last) = starts.last_mut()
-            && last.decompressed_offset == start.decompressed_offset
-        {
+        let last = self.starts.last_mut().expect("there is always one");
+        let gap_bytes = start.decompressed_offset - last.decompressed_offset;
+        if gap_bytes == 0 {
             // Nothing lies between the two.
             *last = start;
-            return;
+        } else if gap_bytes >= self.gap_bytes {
+            if self.starts.len() >= STARTS_MAX {
+                self.forget_half();
+            }
+            self.starts.push(start);
         }
-        if starts.len() >= STARTS_MAX {
-            let mut index = 0;
-            starts.retain(|_| {
-                index += 1;
-                index % 2 == 1
-            });
-        }
-        starts.push(start);
     }
 
     /// The last start at or before this decompressed offset. Those before it are forgotten.
     pub(super) fn before(&mut self, decompressed_offset: u64) -> Start {
-        let Self(starts) = self;
-        let behind = starts.partition_point(|start| start.decompressed_offset <= decompressed_offset);
-        starts.drain(..behind.saturating_sub(1));
-        starts[0]
+        let behind = self
+            .starts
+            .partition_point(|start| start.decompressed_offset <= decompressed_offset);
+        self.starts.drain(..behind.saturating_sub(1));
+        self.gap_bytes = 0;
+        self.starts[0]
+    }
+
+    /// Makes room: at least half of the starts go, and those that stay lie evenly apart.
+    fn forget_half(&mut self) {
+        let bytes = |from: Start, to: Start| to.decompressed_offset - from.decompressed_offset;
+        let (mut kept, last) = (self.starts[0], self.starts[self.starts.len() - 1]);
+        let gap_bytes = bytes(kept, last).div_ceil(STARTS_MAX as u64 / 2);
+        let first = kept;
+        self.starts.retain(|start| {
+            let stays = *start == first || bytes(kept, *start) >= gap_bytes;
+            if stays {
+                kept = *start;
+            }
+            stays
+        });
+        self.gap_bytes = gap_bytes;
     }
 }
 
@@ -70,7 +90,7 @@ mod tests {
         let mut starts = Starts::new(start(0));
         for number in 1..1_000_000 {
             starts.add(start(number));
-            assert!(starts.0.len() <= STARTS_MAX);
+            assert!(starts.starts.len() <= STARTS_MAX);
         }
         let found = starts.before(2_400_000);
         assert!(

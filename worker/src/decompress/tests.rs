@@ -84,7 +84,7 @@ fn bytes_are_believed_before_a_name_but_not_against_it() {
 
 /// Random members and frames of numbered text, with where each began.
 fn cut(text: &[u8], sizes: &[usize], compression: Compression) -> (Vec<u8>, Vec<Start>) {
-    let (mut bytes, mut starts, mut at) = (Vec::new(), Vec::new(), 0);
+    let (mut bytes, mut starts, mut at) = (Vec::new(), Vec::new(), 0usize);
     for size in sizes.iter().chain([&usize::MAX]) {
         let end = at.saturating_add(*size).min(text.len());
         starts.push(Start {
@@ -136,9 +136,24 @@ proptest! {
 
 #[test]
 fn skippable_frames_are_skipped_and_are_starts_too() {
-    let skippable = |size: u32| [&[0x5a, 0x2a, 0x4d, 0x18], &size.to_le_bytes()[..], &vec![7; size as usize]].concat();
+    let skippable = |size: u32| {
+        [
+            &[0x5a, 0x2a, 0x4d, 0x18],
+            &size.to_le_bytes()[..],
+            &vec![7; size as usize],
+        ]
+        .concat()
+    };
     let frame = |text: &str| ::zstd::encode_all(text.as_bytes(), 1).unwrap();
-    let bytes = [skippable(0), frame("ab"), skippable(200_000), frame(""), frame("cd"), skippable(9)].concat();
+    let bytes = [
+        skippable(0),
+        frame("ab"),
+        skippable(200_000),
+        frame(""),
+        frame("cd"),
+        skippable(9),
+    ]
+    .concat();
     let mut stream = reader(&bytes[..], Compression::Zstd).unwrap();
     let mut text = Vec::new();
     stream.read_to_end(&mut text).unwrap();

@@ -119,7 +119,8 @@ impl<R: Read> ObjectReader<R> {
     /// The next records; `None` at the end. What is refused is added to `rejects`. A batch may have no records.
     ///
     /// # Errors
-    /// What comes after an error is not the rest of the item: the reader is done.
+    /// What comes after an error is not the rest of the item: the reader is done. Position and counts stay where they are,
+    /// behind what was given out and what this call added to `rejects`.
     pub fn next_batch(&mut self, rejects: &mut Vec<Reject>) -> Result<Option<Batch>, Error> {
         match &mut self.0 {
             Kind::Lines(lines) => lines.next_batch(rejects),
