@@ -86,7 +86,7 @@ pub enum Stream<R> {
     /// As stored.
     Plain(Plain<R>),
     /// gzip.
-    Gzip(Members<R>),
+    Gzip(Box<Members<R>>),
     /// Zstandard.
     Zstd(Frames<R>),
 }
@@ -103,7 +103,7 @@ impl<R: Read> Stream<R> {
     /// If there is no memory for a decompressor.
     pub fn new(input: R, compression: Compression, start: Start) -> io::Result<Self> {
         Ok(match compression {
-            Compression::Gzip => Self::Gzip(Members::new(input, start)),
+            Compression::Gzip => Self::Gzip(Box::new(Members::new(input, start))),
             Compression::Zstd => Self::Zstd(Frames::new(input, start)?),
             Compression::None | Compression::Auto => Self::Plain(Plain { input, taken_bytes: 0 }),
         })

@@ -16,10 +16,7 @@ use std::{io::Read, ops::Range, sync::Arc};
 use pf_work::{Format, WorkItem, checkpoint::Position};
 
 pub use self::error::Error;
-use self::{
-    begin::Begin,
-    lines::{Found, Lines},
-};
+use self::{begin::Begin, lines::Lines};
 use crate::{
     batch::{Batch, Reject},
     plan::Records,
@@ -65,7 +62,7 @@ pub struct Counts {
 pub struct ObjectReader<R>(Kind<R>);
 
 enum Kind<R> {
-    Lines(Lines<R>),
+    Lines(Box<Lines<R>>),
     Rows(Box<parquet::Reader>),
 }
 
@@ -102,8 +99,8 @@ impl<R: Read> ObjectReader<R> {
         if !is_rows {
             let begin = Begin::new(item, from)?;
             let stream = begin.stream.clone().map(|range| source.stream(range));
-            if let Found::Lines(lines) = Lines::open(item, &begin, stream, line_options(records))? {
-                return Ok(Self(Kind::Lines(lines)));
+            if let Some(lines) = Lines::open(item, &begin, stream, line_options(records))? {
+                return Ok(Self(Kind::Lines(Box::new(lines))));
             }
         }
         let range = item.range.map(|range| (range.start, range.end));

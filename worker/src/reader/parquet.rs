@@ -143,13 +143,12 @@ impl Reader {
         }
         let windows = self.windows.clone();
         let batch = guard::guarded(&windows, || self.next_unguarded());
-        match &batch {
-            Ok(batch) => self.count(batch.as_ref()),
-            Err(_) => {
-                self.is_broken = true;
-                self.current = None;
-                self.gather.clear();
-            }
+        if let Ok(batch) = &batch {
+            self.count(batch.as_ref());
+        } else {
+            self.is_broken = true;
+            self.current = None;
+            self.gather.clear();
         }
         batch
     }

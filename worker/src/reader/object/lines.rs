@@ -32,13 +32,6 @@ impl<R: Read> Read for Rest<R> {
     }
 }
 
-/// What a stream turned out to be.
-pub(super) enum Found<R> {
-    Lines(Lines<R>),
-    /// Only its own reader can make something of it.
-    Parquet,
-}
-
 /// Reads lines.
 #[derive(Debug)]
 pub(super) struct Lines<R> {
@@ -48,13 +41,14 @@ pub(super) struct Lines<R> {
 }
 
 impl<R: Read> Lines<R> {
-    /// Looks at the first bytes of the stream to find out how it is compressed.
+    /// Looks at the first bytes of the stream to find out how it is compressed. None: it is Parquet, which only its own
+    /// reader can make something of.
     pub(super) fn open(
         item: &WorkItem,
         begin: &Begin,
         mut stream: Option<R>,
         options: ndjson::Options,
-    ) -> Result<Found<R>, Error> {
+    ) -> Result<Option<Self>, Error> {
         let Begin {
             stream: _,
             span,
@@ -71,7 +65,7 @@ impl<R: Read> Lines<R> {
         let magic = Magic::of(&first);
         // No line of JSON begins like this, so the bytes are believed before the name.
         if magic == Magic::Parquet && resumed.is_none() {
-            return Ok(Found::Parquet);
+            return Ok(None);
         }
         let is_empty = first.is_empty();
         let head = Cursor::new(first).chain(Rest(stream));
@@ -97,7 +91,7 @@ impl<R: Read> Lines<R> {
             ));
         }
         let stream = Stream::new(head, compression, start)?;
-        Ok(Found::Lines(match resumed {
+        Ok(Some(match resumed {
             None => Self {
                 reader: ndjson::Reader::new(stream, *span, options),
                 skip_bytes: 0,
@@ -182,10 +176,15 @@ fn read(stream: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Error> {
         match stream.read(buffer) {
             Ok(count) => return Ok(count),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.get_ref().is_some_and(|inner| inner.is::<pf_storage::Error>()) => {
-                return Err(error.into());
-            }
+            Err(error) if is_of_storage(&error) => return Err(error.into()),
             Err(error) => return misfit(&format!("what is there can't be decompressed: {error}")),
         }
     }
+}
+
+fn is_of_storage(error: &io::Error) -> bool {
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<pf_storage::Error>());
+    inner.is_some()
 }
