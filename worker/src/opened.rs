@@ -90,3 +90,74 @@ impl Source for Opened {
         Arc::new(ObjectRanges::new(runtime, storage, self.object.clone(), metrics))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a test says what is wrong by failing
+
+    use std::io::Write as _;
+
+    use prometheus::Registry;
+
+    use super::*;
+    use crate::{
+        batch::Batch,
+        plan::Records,
+        reader::object::{Error, ObjectReader},
+    };
+
+    /// Ordinals of the lines that an opened object gives.
+    fn ordinals(item: &WorkItem, opened: &mut Opened) -> Result<Vec<u64>, Error> {
+        let records = Records {
+            columns: None,
+            filter: None,
+            batch_records_max: 1000,
+            record_bytes_max: 1000,
+        };
+        let mut reader = ObjectReader::open(item, opened.from, &records, opened)?;
+        let mut ordinals = Vec::new();
+        while let Some(batch) = reader.next_batch(&mut Vec::new())? {
+            let Batch::Lines(lines) = batch else { panic!("columns") };
+            ordinals.extend(
+                lines
+                    .lines
+                    .iter()
+                    .map(|line| lines.offset_bytes + u64::from(line.start)),
+            );
+        }
+        Ok(ordinals)
+    }
+
+    #[test]
+    fn an_object_is_opened_where_reading_goes_on_and_once_more_at_its_start_if_that_is_no_place() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let line = b"{\"a\":12}\n";
+        file.write_all(&line.repeat(300_000)).unwrap();
+        let size_bytes = line.len() as u64 * 300_000;
+        let uri = format!("file://{}", file.path().display());
+        let text = format!(
+            r#"{{"v":1,"job":"j","seq":0,"uri":"{uri}","size_bytes":{size_bytes},"enqueued_at":"2024-01-01T00:00:00Z"}}"#
+        );
+        let item = WorkItem::from_json(&text).unwrap();
+        let opener = Opener {
+            runtime: runtime.handle().clone(),
+            storage: Storage::new(pf_storage::Options::default()),
+            pieces_ahead: 2,
+            metrics: Metrics::new(&Registry::new()),
+        };
+
+        let from = size_bytes - 9 * 100;
+        let mut opened = opener.open(&item, Some(Position::Byte { offset: from })).unwrap();
+        let rest = ordinals(&item, &mut opened).unwrap();
+        assert!(rest.into_iter().eq((from..size_bytes).step_by(9)));
+        assert_eq!(opener.metrics.wire_bytes.get(), 901);
+
+        let mut opened = opener.open(&item, Some(Position::Byte { offset: from + 1 })).unwrap();
+        let error = ordinals(&item, &mut opened).unwrap_err();
+        assert!(matches!(error, Error::Misfit(_)), "{error}");
+        opened.from = None;
+        let all = ordinals(&item, &mut opened).unwrap();
+        assert!(all.into_iter().eq((0..size_bytes).step_by(9)));
+    }
+}
