@@ -1,5 +1,7 @@
 //! The command line as it was typed. [`crate::plan`] checks it.
 
+pub mod elasticsearch;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, ValueEnum, builder::BoolishValueParser};

@@ -1,4 +1,6 @@
 //! From batches to documents, and the documents to where they go.
 
+pub mod bulk;
+pub mod elasticsearch;
 pub mod json;
 pub mod output;

@@ -27,7 +27,8 @@ use arrow::{
 };
 use serde::de::IgnoredAny;
 
-use self::values::{Moments, Numbers, Text, string};
+pub(super) use self::values::string;
+use self::values::{Moments, Numbers, Text};
 use crate::batch::{EXTENSION, NULLS, NULLS_ABSENT};
 
 /// Why rows can't be written: a column's type has no JSON form.
@@ -65,6 +66,22 @@ impl Encoder {
         out: &mut Vec<u8>,
         rows: &mut Vec<Range<usize>>,
     ) -> Result<(), Error> {
+        let mut writer = self.rows(records)?;
+        rows.reserve(records.num_rows());
+        for row in 0..records.num_rows() {
+            let start = out.len();
+            writer.write(row, out);
+            rows.push(start..out.len());
+            out.push(b'\n');
+        }
+        Ok(())
+    }
+
+    /// The rows of a batch, to be written one by one.
+    ///
+    /// # Errors
+    /// If a column has a type without a JSON form.
+    pub(super) fn rows<'a>(&'a mut self, records: &'a RecordBatch) -> Result<Rows<'a>, Error> {
         let schema = records.schema();
         if !self
             .keys
@@ -74,21 +91,43 @@ impl Encoder {
             self.keys = Some((schema.clone(), keys(schema.fields())));
         }
         let (_, keys) = self.keys.as_ref().expect("set above");
-        let values = schema
+        let values = records
+            .schema_ref()
             .fields()
             .iter()
             .zip(records.columns())
             .map(|(field, column)| make_encoder(field, column.as_ref(), &self.options))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut object = Object { keys, values };
-        rows.reserve(records.num_rows());
-        for row in 0..records.num_rows() {
-            let start = out.len();
-            object.encode(row, out);
-            rows.push(start..out.len());
-            out.push(b'\n');
-        }
-        Ok(())
+        Ok(Rows(Object { keys, values }))
+    }
+
+    /// The values of one column, to be written one by one.
+    ///
+    /// # Errors
+    /// If its type has no JSON form.
+    pub(super) fn column<'a>(&'a self, field: &'a FieldRef, column: &'a dyn Array) -> Result<Column<'a>, Error> {
+        Ok(Column(make_encoder(field, column, &self.options)?))
+    }
+}
+
+/// Rows of a batch.
+pub(super) struct Rows<'a>(Object<'a, &'a Vec<Key>>);
+
+impl Rows<'_> {
+    /// Appends a row as one object, without a line ending.
+    #[inline]
+    pub(super) fn write(&mut self, row: usize, out: &mut Vec<u8>) {
+        self.0.encode(row, out);
+    }
+}
+
+/// Values of a column.
+pub(super) struct Column<'a>(NullableEncoder<'a>);
+
+impl Column<'_> {
+    /// Appends the value of a row; `null` if it has none.
+    pub(super) fn write(&mut self, row: usize, out: &mut Vec<u8>) {
+        value_or_null(&mut self.0, row, out);
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod compare;
 mod decode;
 mod escape;
 mod fault;
+pub(crate) mod fields;
 mod filter;
 mod finish;
 mod lines;

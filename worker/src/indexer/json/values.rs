@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::reader::ndjson::scan;
 
 /// Appends text in quotes.
-pub(super) fn string(text: &[u8], out: &mut Vec<u8>) {
+pub(in crate::indexer) fn string(text: &[u8], out: &mut Vec<u8>) {
     out.reserve(text.len() + 2);
     out.push(b'"');
     let mut at = 0;

@@ -1,0 +1,95 @@
+//! Elasticsearch 8 and 9 and OpenSearch 2 and 3: bulks go there by `_bulk`, and each document's answer is judged by itself.
+//!
+//! The official client does transport, TLS and signing in. Bodies, answers, pace and patience are ours:
+//!
+//! ```text
+//! room (bytes) ▶ deliver: permit (gate ◀ limit) ▶ attempt (wire = cluster: health, access) ▶ answer ▶ judge ▶ again, or a verdict
+//! ```
+
+mod access;
+mod answer;
+mod backoff;
+mod cluster;
+mod compress;
+mod deliver;
+mod gate;
+mod health;
+mod judge;
+mod limit;
+mod metrics;
+mod options;
+mod part;
+mod start;
+mod wire;
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+
+pub use self::{
+    metrics::Metrics,
+    options::{ClientCertificate, Options, SignIn, Target},
+    start::StartError,
+};
+use self::{cluster::Cluster, deliver::Delivery, gate::Gate};
+use super::bulk::{Budget, Bulk, BulkSink, Delivered, Room};
+use crate::args::elasticsearch::RequestCompression;
+
+/// Requests from this share of the largest bulk on are compared by their round trips; smaller ones are quicker for their size.
+const FULL_SHARE: usize = 2;
+
+/// The cluster as a sink of bulks, shared by all lanes.
+pub struct Elasticsearch {
+    cluster: Cluster,
+    budget: Budget,
+    gate: Gate,
+    metrics: Metrics,
+    options: Options,
+}
+
+impl fmt::Debug for Elasticsearch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The client's own form would show what we sign in with.
+        f.debug_struct("Elasticsearch").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Elasticsearch {
+    /// Connects, and makes sure that the cluster can be reached, is one that we know, knows us, and has or may make what
+    /// documents go to.
+    pub async fn connect(options: Options, metrics: Metrics) -> Result<Arc<Self>, StartError> {
+        let (for_files, counters) = (options.clone(), metrics.clone());
+        let cluster = tokio::task::spawn_blocking(move || Cluster::new(&for_files, counters))
+            .await
+            .map_err(|error| StartError::Refused(format!("cannot read the files to sign in with: {error}")))?
+            .map_err(|error| StartError::Refused(cluster::chain(&error)))?;
+        start::check(&cluster, &options).await?;
+        Ok(Arc::new(Self {
+            cluster,
+            budget: Budget::new(options.in_flight_bytes_max, Some(metrics.in_flight_bytes.clone())),
+            gate: Gate::new(options.concurrency_max, metrics.concurrency_limit.clone()),
+            metrics,
+            options,
+        }))
+    }
+}
+
+#[async_trait]
+impl BulkSink for Elasticsearch {
+    async fn room(&self, bytes: usize) -> Room {
+        self.budget.room(bytes).await
+    }
+
+    async fn deliver(&self, bulk: &Bulk) -> Delivered {
+        let delivery = Delivery {
+            wire: &self.cluster,
+            gate: &self.gate,
+            metrics: &self.metrics,
+            patience: self.options.patience,
+            compress: self.options.compression == RequestCompression::Gzip,
+            request_bytes_max: self.options.request_bytes_max,
+            full_bytes: self.options.bulk_bytes / FULL_SHARE,
+        };
+        delivery.deliver(bulk).await
+    }
+}

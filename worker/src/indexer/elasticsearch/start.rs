@@ -1,0 +1,139 @@
+//! The start-up check: everything that would stop the work is found before any is taken, and said in words that tell what to do.
+//!
+//! What we are not allowed to look at is passed over: the right to write comes without the right to look, and a bulk that is
+//! refused says so, too.
+
+mod product;
+mod target;
+
+use std::time::Duration;
+
+use elasticsearch::http::{Method, headers::HeaderMap};
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    cluster::{Cluster, NoAnswer, Request, Response, in_path},
+    judge::whole_words,
+    options::{Options, Target},
+};
+
+/// Why work can't begin.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// No node answers.
+    #[error("cannot reach Elasticsearch: {0}")]
+    Unreachable(String),
+    /// It answers, but won't take our documents, or is none that we know.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// A cluster that starts together with the worker has this long to answer.
+const REACH_WITHIN: Duration = Duration::from_secs(30);
+/// And this long for one question.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Between rounds of asking all nodes.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Looks at everything that can be looked at.
+pub(super) async fn check(cluster: &Cluster, options: &Options) -> Result<(), StartError> {
+    let (node, first) = reach(cluster).await?;
+    let product = product::identify(first.status, &first.headers, &first.body).map_err(StartError::Refused)?;
+    tracing::debug!("the cluster is {product}");
+    let desk = Desk { cluster, node };
+    match &options.target {
+        Target::Index(name) => {
+            if let Some(name) = name.fixed() {
+                target::index(&desk, name, options.addressing.operation).await?;
+            }
+        }
+        Target::DataStream(name) => {
+            if let Some(name) = name.fixed() {
+                target::data_stream(&desk, name).await?;
+            }
+        }
+    }
+    match &options.pipeline {
+        Some(pipeline) => check_pipeline(&desk, pipeline).await,
+        None => Ok(()),
+    }
+}
+
+/// Asks each node who it is until one answers.
+async fn reach(cluster: &Cluster) -> Result<(usize, Response), StartError> {
+    let end = Instant::now() + REACH_WITHIN;
+    loop {
+        let mut last = String::new();
+        for node in 0..cluster.nodes() {
+            let desk = Desk { cluster, node };
+            match desk.ask(Method::Get, "/", None).await {
+                Ok(response) if !is_unwell(response.status) => return Ok((node, response)),
+                Ok(response) => last = whole_words(response.status, &response.body),
+                Err(NoAnswer {
+                    is_distrust: true,
+                    reason,
+                    ..
+                }) => {
+                    return Err(StartError::Refused(format!(
+                        "{reason}: give the certificate of its authority with --es-ca-file, and, where it asks for one, a client \
+                         certificate that it trusts"
+                    )));
+                }
+                Err(error) => last = error.reason,
+            }
+        }
+        if Instant::now() + PAUSE >= end {
+            return Err(StartError::Unreachable(last));
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Whether a node, or a proxy before it, can't work at the moment.
+fn is_unwell(status: u16) -> bool {
+    matches!(status, 429 | 500 | 502..=504)
+}
+
+async fn check_pipeline(desk: &Desk<'_>, name: &str) -> Result<(), StartError> {
+    let path = format!("/_ingest/pipeline/{}", in_path(name));
+    match desk.value(Method::Get, &path, None).await? {
+        (404, _) => Err(StartError::Refused(format!(
+            "the ingest pipeline `{name}` of --es-pipeline does not exist: make it first"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Where questions are asked: a node that answers.
+struct Desk<'a> {
+    cluster: &'a Cluster,
+    node: usize,
+}
+
+impl Desk<'_> {
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Response, NoAnswer> {
+        let request = Request {
+            method,
+            path,
+            query: &[],
+            headers: HeaderMap::new(),
+            body: body.map(|body| body.to_string().into()),
+            within: ANSWER_WITHIN,
+        };
+        self.cluster.ask(self.node, request).await
+    }
+
+    /// An answer's status and its JSON, null if it is none. Not being signed in is an error.
+    async fn value(&self, method: Method, path: &str, body: Option<Value>) -> Result<(u16, Value), StartError> {
+        let response = self
+            .ask(method, path, body)
+            .await
+            .map_err(|error| StartError::Unreachable(error.reason))?;
+        if response.status == 401 {
+            return Err(StartError::Refused(product::not_signed_in(&response.body)));
+        }
+        let value = serde_json::from_slice(&response.body).unwrap_or_default();
+        Ok((response.status, value))
+    }
+}
