@@ -118,8 +118,10 @@ mod tests {
         assert!(gate.permit().now_or_never().is_none());
         permits[0].observe(Instant::now(), GOOD);
         permits[0].observe(Instant::now(), GOOD);
-        assert_eq!(shown.get(), 3);
+        assert_eq!(shown.get(), 4);
         permits.push(gate.permit().now_or_never().expect("the limit has grown"));
+        permits[0].observe(Instant::now(), Signal::Refused);
+        tokio::time::advance(Duration::from_millis(1)).await;
         permits[0].observe(Instant::now(), Signal::Refused);
         assert_eq!(shown.get(), 1);
         permits.pop();

@@ -79,15 +79,25 @@ impl Limit {
             Signal::Answered {
                 round_trip, is_full, ..
             } => {
-                let is_long = is_full && self.shortest.is_exceeded(now, round_trip);
-                if is_long {
+                if is_full && self.shortest.is_exceeded(now, round_trip) {
                     self.decrease(started, now, AFTER_LONG_TRIP);
-                } else if in_flight >= self.current() {
-                    // Only a limit that was reached has shown that it is borne.
-                    self.limit += if self.is_starting { 1.0 } else { self.limit.recip() };
-                    self.limit = self.limit.min(self.max);
+                } else {
+                    self.increase(in_flight);
                 }
             }
+        }
+    }
+
+    /// Increases if the limit was reached: else nothing has shown that it is borne. While it doubles, it has grown beyond
+    /// what was on its way by the time that the last of a round comes back.
+    fn increase(&mut self, in_flight: usize) {
+        let (reached, step) = if self.is_starting {
+            (2 * in_flight > self.current(), 1.0)
+        } else {
+            (in_flight >= self.current(), self.limit.recip())
+        };
+        if reached {
+            self.limit = (self.limit + step).min(self.max);
         }
     }
 

@@ -369,7 +369,7 @@ pub(super) mod tests {
             ),
             (
                 "--es-url http://a --es-index a --es-id field:",
-                "--es-id: character 1: expected a key",
+                "--es-id: character 1: found the end, expected a key",
             ),
             (
                 "--es-url http://a --es-data-stream a --es-op-type index",
