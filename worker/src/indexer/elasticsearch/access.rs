@@ -20,7 +20,7 @@ use super::options::{Options, SignIn};
 
 /// Why there is no way to the cluster.
 #[derive(Debug, thiserror::Error)]
-pub enum AccessError {
+pub(super) enum AccessError {
     /// A file can't be read.
     #[error("cannot read {path} for {flag}")]
     Read {

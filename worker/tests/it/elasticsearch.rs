@@ -1,0 +1,174 @@
+//! The sink before real servers: Elasticsearch and OpenSearch.
+
+#[path = "elasticsearch/access.rs"]
+mod access;
+#[path = "elasticsearch/delivery.rs"]
+mod delivery;
+#[path = "elasticsearch/pressure.rs"]
+mod pressure;
+#[path = "elasticsearch/start.rs"]
+mod start;
+
+use std::sync::{Arc, Once};
+
+use clap::Parser;
+use pf_e2e::{Elasticsearch as Server, OpenSearch, search::SearchApi};
+use pf_work::WorkItem;
+use pf_worker::{
+    args::elasticsearch::EsArgs,
+    batch::{Batch, Reject},
+    indexer::{
+        bulk::{Bulk, BulkEncoder, BulkSink as _, Delivered, End, Origin, Verdict},
+        elasticsearch::{Elasticsearch, Metrics, Options, StartError},
+    },
+    reader::ndjson,
+};
+use prometheus::Registry;
+use tokio::runtime::Runtime;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    elasticsearch: EsArgs,
+}
+
+/// A sink, and all that a lane has for it.
+struct Sink {
+    runtime: Runtime,
+    sink: Arc<Elasticsearch>,
+    encoder: BulkEncoder,
+    registry: Registry,
+}
+
+impl Sink {
+    /// Connects with these flags, which white space separates.
+    fn connect(flags: &str) -> Result<Self, StartError> {
+        static PROVIDER: Once = Once::new();
+        PROVIDER.call_once(|| {
+            rustls::crypto::aws_lc_rs::default_provider()
+                .install_default()
+                .expect("no other test installs one");
+        });
+        let line = ["pf-worker"].into_iter().chain(flags.split_whitespace());
+        let options = Options::from_args(Line::parse_from(line).elasticsearch).expect("the flags are right");
+        let runtime = Runtime::new().expect("threads can be started");
+        let registry = Registry::new();
+        let encoder = BulkEncoder::new(options.addressing.clone());
+        let sink = runtime.block_on(Elasticsearch::connect(options, Metrics::new(&registry)))?;
+        Ok(Self {
+            runtime,
+            sink,
+            encoder,
+            registry,
+        })
+    }
+
+    fn must_connect(flags: &str) -> Self {
+        Self::connect(flags).unwrap_or_else(|error| panic!("{flags}: {error}"))
+    }
+
+    /// The reason why it can't be connected.
+    fn refused(flags: &str) -> String {
+        match Self::connect(flags) {
+            Err(StartError::Refused(reason)) => reason,
+            Err(StartError::Unreachable(reason)) => panic!("{flags}: unreachable: {reason}"),
+            Ok(_) => panic!("{flags}: connected"),
+        }
+    }
+
+    /// A bulk of records of an object of this name, and what was rejected on the way to it.
+    fn bulk(&mut self, object: &str, records: &[String], as_columns: bool) -> (Bulk, Vec<Reject>) {
+        let text = records.join("\n") + "\n";
+        let options = ndjson::Options {
+            columns: as_columns.then(Vec::new),
+            filter: None,
+            record_bytes_max: 100 << 20,
+            batch_records_max: 100_000,
+            batch_bytes_max: 100 << 20,
+        };
+        let mut reader = ndjson::Reader::new(text.as_bytes(), ndjson::Span::WHOLE, options);
+        let (mut bulk, mut rejects) = (Bulk::default(), Vec::new());
+        let origin = Origin::new(&item(object));
+        while let Some(batch) = reader.next_batch(&mut rejects).expect("memory is read without an error") {
+            self.append(&mut bulk, &origin, &batch, &mut rejects);
+        }
+        (bulk, rejects)
+    }
+
+    fn append(&mut self, bulk: &mut Bulk, origin: &Origin, batch: &Batch, rejects: &mut Vec<Reject>) {
+        self.encoder
+            .append(bulk, origin, 0, batch, rejects)
+            .expect("every column has a form in JSON");
+    }
+
+    fn deliver(&self, bulk: &Bulk) -> Delivered {
+        self.runtime.block_on(async {
+            let _room = self.sink.room(bulk.body.len()).await;
+            self.sink.deliver(bulk).await
+        })
+    }
+
+    /// Delivers records as lines.
+    fn send(&mut self, object: &str, records: &[String]) -> Delivered {
+        let (bulk, rejects) = self.bulk(object, records, false);
+        assert!(rejects.is_empty(), "{rejects:?}");
+        self.deliver(&bulk)
+    }
+
+    /// The value of a counter or gauge; of one with an outcome, as `name{outcome}`.
+    fn metric(&self, name: &str) -> f64 {
+        let (name, outcome) = match name.split_once('{') {
+            Some((name, outcome)) => (name, Some(outcome.trim_end_matches('}'))),
+            None => (name, None),
+        };
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == name).expect("it is registered");
+        let metric = family.get_metric().iter().find(|metric| {
+            outcome.is_none_or(|outcome| metric.get_label().iter().any(|label| label.value() == outcome))
+        });
+        let metric = metric.expect("the outcome is registered");
+        metric.get_counter().get_value() + metric.get_gauge().get_value()
+    }
+}
+
+fn item(object: &str) -> WorkItem {
+    let item = format!(
+        r#"{{"v":1,"job":"t","seq":0,"uri":"s3://test/{object}","etag":"1","size_bytes":1,
+            "partition":{{"region":"eu"}},"enqueued_at":"2024-01-01T00:00:00Z"}}"#
+    );
+    WorkItem::from_json(&item).expect("it is an item")
+}
+
+/// Both kinds of server, for what must hold on each.
+fn both(check: impl Fn(&str, &SearchApi)) {
+    let elasticsearch = Server::shared();
+    check(&elasticsearch.endpoint(), elasticsearch.api());
+    let opensearch = OpenSearch::shared();
+    check(&opensearch.endpoint(), opensearch.api());
+}
+
+/// Records `{"n": number, "@timestamp": …}`.
+fn numbered(numbers: std::ops::Range<u32>) -> Vec<String> {
+    numbers
+        .map(|number| format!(r#"{{"n":{number},"@timestamp":"2024-02-29T12:00:00Z"}}"#))
+        .collect()
+}
+
+fn all_taken() -> Delivered {
+    Delivered {
+        exceptions: Vec::new(),
+        end: End::Done,
+    }
+}
+
+/// The reasons of rejected documents, by their places; nothing else may have been said.
+fn reasons(delivered: &Delivered) -> Vec<(u32, &str)> {
+    assert_eq!(delivered.end, End::Done);
+    let exceptions = delivered.exceptions.iter();
+    exceptions
+        .map(|(place, verdict)| match verdict {
+            Verdict::Rejected { reason } => (*place, reason.as_str()),
+            other => panic!("{place}: {other:?}"),
+        })
+        .collect()
+}
