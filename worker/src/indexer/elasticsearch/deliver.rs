@@ -24,6 +24,10 @@ use super::{
 };
 use crate::indexer::bulk::{Bulk, Delivered, End, Verdict};
 
+/// A part that was refused whole for lack of room so many times in a row is halved: alone it may be more than all the room that
+/// the cluster has ("Indexing pressure", Elasticsearch reference).
+const REFUSED_IN_A_ROW_MAX: u32 = 3;
+
 /// After so many documents of a bulk were refused as malformed one by one, it is not the documents that are wrong.
 const MALFORMED_MAX: u32 = 32;
 
@@ -60,6 +64,8 @@ enum Next {
         retry_after: Option<Duration>,
         /// Another node may be asked without a pause.
         at_once: bool,
+        /// There was no room for the whole of it.
+        is_busy: bool,
     },
     /// Nothing will be taken.
     Refused { part: Part, reason: String },
@@ -96,7 +102,7 @@ impl<W: Wire> Delivery<'_, W> {
         let permit = self.gate.permit().await;
         let mut backoff = Backoff::default();
         let mut payload = None;
-        let mut hops = 0;
+        let (mut hops, mut refused) = (0, 0);
         loop {
             let ready = match payload.take() {
                 Some(ready) => ready,
@@ -104,7 +110,7 @@ impl<W: Wire> Delivery<'_, W> {
             };
             let before = part.len();
             let next = self.attempt(&ready, part, &permit, progress).await;
-            let (left, reason, retry_after, at_once) = match next {
+            let (left, reason, retry_after, at_once, is_busy) = match next {
                 Next::Over => return Ok(()),
                 Next::Refused { part, reason } => return Err((part, End::Refused { reason })),
                 Next::Again {
@@ -112,16 +118,11 @@ impl<W: Wire> Delivery<'_, W> {
                     reason,
                     retry_after,
                     at_once,
-                } => (part, reason, retry_after, at_once),
+                    is_busy,
+                } => (part, reason, retry_after, at_once, is_busy),
             };
             part = left;
-            if part.len() == before {
-                payload = Some(ready);
-            } else {
-                backoff.reset();
-            }
-            let now = Instant::now();
-            let deadline = *progress.deadline.get_or_insert(now + self.patience);
+            refused = if is_busy { refused + 1 } else { 0 };
             // Each other node once, then a pause as if there were none.
             hops = if at_once { hops + 1 } else { 0 };
             let pause = if at_once && hops % HOPS_MAX != 0 {
@@ -129,12 +130,26 @@ impl<W: Wire> Delivery<'_, W> {
             } else {
                 backoff.pause(retry_after)
             };
+            let now = Instant::now();
+            let deadline = *progress.deadline.get_or_insert(now + self.patience);
             if now + pause >= deadline {
                 return Err((part, End::Unavailable { reason }));
             }
             self.metrics.retries.inc();
             tracing::debug!("documents are sent again in {pause:?}: {reason}");
             sleep(pause).await;
+            if refused >= REFUSED_IN_A_ROW_MAX
+                && let Some((first, second)) = part.halves()
+            {
+                progress.waiting.push_front(second);
+                part = first;
+                refused = 0;
+            }
+            if part.len() == before {
+                payload = Some(ready);
+            } else {
+                backoff.reset();
+            }
         }
     }
 
@@ -163,6 +178,7 @@ impl<W: Wire> Delivery<'_, W> {
                     reason,
                     retry_after: None,
                     at_once: another_is_well,
+                    is_busy: false,
                 };
             }
         };
@@ -213,6 +229,7 @@ impl<W: Wire> Delivery<'_, W> {
                     reason,
                     retry_after: None,
                     at_once: false,
+                    is_busy: false,
                 };
             }
         };
@@ -263,6 +280,7 @@ impl<W: Wire> Delivery<'_, W> {
             reason: sorted.reason,
             retry_after: reply.retry_after,
             at_once: false,
+            is_busy: false,
         }
     }
 
@@ -311,5 +329,6 @@ fn again(part: Part, reply: &Reply) -> Next {
         reason: judge::whole_words(reply.status, &reply.body),
         retry_after: reply.retry_after,
         at_once: reply.another_is_well,
+        is_busy: judge::request(reply.status) == Whole::Busy,
     }
 }

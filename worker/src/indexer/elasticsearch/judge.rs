@@ -18,12 +18,17 @@ pub(super) enum Judgement {
 /// Kinds of errors with status 400 that are no fault of the document.
 const REFUSALS: [&str; 2] = ["index_closed_exception", "no_such_pipeline_exception"];
 
+/// Kinds of errors with status 500 that are the document's fault: an ingest pipeline that fails on it, on purpose or not,
+/// fails on it every time.
+const REJECTIONS: [&str; 2] = ["fail_processor_exception", "ingest_processor_exception"];
+
 /// Judges a document that was not simply taken.
 pub(super) fn document(status: u16, kind: &str, reason: &str) -> Judgement {
     match status {
         // With `create`: the `_id` is there. With `index` and an external version: this version or a later one is.
         409 => Judgement::Duplicate,
         401 | 403 | 404 => Judgement::Refused,
+        500 if REJECTIONS.contains(&kind) => Judgement::Rejected,
         408 | 429 | 500.. => Judgement::Retry,
         _ if REFUSALS.contains(&kind) => Judgement::Refused,
         // Both say this as an illegal argument of every single document.
@@ -99,6 +104,7 @@ mod tests {
             (429, "cluster_block_exception", "", Judgement::Retry),
             (503, "unavailable_shards_exception", "", Judgement::Retry),
             (500, "", "", Judgement::Retry),
+            (500, "fail_processor_exception", "", Judgement::Rejected),
             (403, "security_exception", "", Judgement::Refused),
             (403, "cluster_block_exception", "", Judgement::Refused),
             (404, "index_not_found_exception", "", Judgement::Refused),

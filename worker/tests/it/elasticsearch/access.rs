@@ -123,8 +123,15 @@ fn a_key_without_the_right_to_write_is_found_out_at_the_start_and_one_with_just_
     };
     let refused = Sink::refused(&with(&index, &["read"]));
     assert!(refused.contains("`create_doc`"), "{refused}");
-    let refused = Sink::refused(&with(&index, &["create_doc"]));
+    let refused = Sink::refused(&with(&index, &["create_doc", "view_index_metadata"]));
     assert!(refused.contains("`auto_configure`"), "{refused}");
+    // Whether the index is there can't be seen by everybody who may write to it: the first delivery says it then.
+    let mut blind = Sink::must_connect(&with(&index, &["create_doc"]));
+    let delivered = blind.send("a", &numbered(0..3));
+    assert!(
+        matches!(&delivered.end, End::Refused { reason } if reason.contains("security_exception")),
+        "{delivered:?}"
+    );
     delivers(&with(&index, &["create_doc", "auto_configure"]), api, &index);
     api.create_index(&index, &json!({}));
     delivers(&with(&index, &["create_doc"]), api, &index);

@@ -37,6 +37,8 @@ struct MadeUp {
     bad_bytes: Option<usize>,
     /// A request with a document of this size is refused whole.
     malformed_bytes: Option<usize>,
+    /// A request that is larger gets no room, now and ever.
+    room_bytes: Option<usize>,
     /// Everything gets this status.
     always: Option<(u16, &'static str)>,
 }
@@ -63,6 +65,7 @@ impl MadeUp {
             body_bytes_max: usize::MAX,
             bad_bytes: None,
             malformed_bytes: None,
+            room_bytes: None,
             always: None,
         }
     }
@@ -140,6 +143,9 @@ impl Wire for MadeUp {
         }
         if documents(body).iter().any(|(_, size)| Some(*size) == self.malformed_bytes) {
             return answered(400, json!({"error": {"type": "illegal_argument_exception", "reason": "malformed"}}));
+        }
+        if self.room_bytes.is_some_and(|room| body.len() > room) {
+            return answered(429, "");
         }
         let mut happens = |chance: f64| state.rng.f64() < chance;
         let faults = self.faults;
@@ -302,6 +308,15 @@ async fn a_request_that_is_too_large_is_halved_until_a_document_stands_alone() {
     assert_eq!(wire.ids(), [0, 2, 3]);
     let reason = "larger than the cluster takes, even alone: status 413".to_owned();
     assert_eq!(delivered.exceptions, [(1, Verdict::Rejected { reason })]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_for_which_there_is_never_room_is_halved_until_there_is() {
+    let mut wire = MadeUp::new(1, Faults::default());
+    wire.room_bytes = Some(100);
+    let bulk = bulk(&[1; 40]);
+    let delivered = deliver(&wire, &bulk, 1 << 20).await;
+    assert_eq!((delivered.end, wire.ids().len()), (End::Done, 40));
 }
 
 #[tokio::test(start_paused = true)]
