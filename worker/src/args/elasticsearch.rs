@@ -10,7 +10,13 @@ use clap::{Args, ValueEnum};
 #[command(next_help_heading = "Elasticsearch and OpenSearch")]
 pub struct EsArgs {
     /// Where the cluster is: one URL, or several of its nodes, separated by commas [default: none; needed for this destination]
-    #[arg(long, hide_env_values = true, env = "PF_ES_URL", value_name = "URL", value_delimiter = ',')]
+    #[arg(
+        long,
+        hide_env_values = true,
+        env = "PF_ES_URL",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
     pub es_url: Vec<String>,
     /// The index that documents go to. A date as in logs-{+yyyy.MM.dd} and a field as in logs-{tenant} are each record's own
     #[arg(long, hide_env_values = true, env = "PF_ES_INDEX", value_name = "NAME")]
@@ -20,7 +26,13 @@ pub struct EsArgs {
     pub es_data_stream: Option<String>,
     /// Where a document's _id comes from: deterministic (the object and the place in it), auto (Elasticsearch makes one up, and
     /// what is delivered twice is there twice), or field:PATH (a text or number of the record)
-    #[arg(long, hide_env_values = true, env = "PF_ES_ID", value_name = "MODE", default_value = "deterministic")]
+    #[arg(
+        long,
+        hide_env_values = true,
+        env = "PF_ES_ID",
+        value_name = "MODE",
+        default_value = "deterministic"
+    )]
     pub es_id: String,
     /// What is done with a document whose _id is there already
     #[arg(long, hide_env_values = true, env = "PF_ES_OP_TYPE", value_enum, default_value_t = OpType::Create)]
@@ -67,7 +79,7 @@ pub struct EsArgs {
     /// How large the body of a request becomes before it is sent
     #[arg(long, hide_env_values = true, env = "PF_ES_BULK_BYTES", value_name = "BYTES", default_value_t = 4 << 20)]
     pub es_bulk_bytes: usize,
-    /// The largest request that the cluster takes, its http.max_content_length; a document larger than that is a dead letter
+    /// The largest request that the cluster takes, its `http.max_content_length`; a document larger than that is a dead letter
     #[arg(
         long,
         hide_env_values = true,
@@ -77,10 +89,22 @@ pub struct EsArgs {
     )]
     pub es_max_request_bytes: usize,
     /// The most that may be on its way to the cluster at once, of all threads
-    #[arg(long, hide_env_values = true, env = "PF_ES_IN_FLIGHT_MB", value_name = "MB", default_value_t = 64)]
+    #[arg(
+        long,
+        hide_env_values = true,
+        env = "PF_ES_IN_FLIGHT_MB",
+        value_name = "MB",
+        default_value_t = 64
+    )]
     pub es_in_flight_mb: usize,
     /// The most requests at once; how many there are below that follows what the cluster bears
-    #[arg(long, hide_env_values = true, env = "PF_ES_CONCURRENCY_MAX", value_name = "N", default_value_t = 32)]
+    #[arg(
+        long,
+        hide_env_values = true,
+        env = "PF_ES_CONCURRENCY_MAX",
+        value_name = "N",
+        default_value_t = 32
+    )]
     pub es_concurrency_max: usize,
     /// How long a request may take, as in 30s or 2m
     #[arg(

@@ -26,12 +26,12 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 
+use self::{cluster::Cluster, deliver::Delivery, gate::Gate};
 pub use self::{
     metrics::Metrics,
     options::{ClientCertificate, Options, SignIn, Target},
     start::StartError,
 };
-use self::{cluster::Cluster, deliver::Delivery, gate::Gate};
 use super::bulk::{Budget, Bulk, BulkSink, Delivered, Room};
 use crate::args::elasticsearch::RequestCompression;
 
@@ -50,7 +50,9 @@ pub struct Elasticsearch {
 impl fmt::Debug for Elasticsearch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The client's own form would show what we sign in with.
-        f.debug_struct("Elasticsearch").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("Elasticsearch")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 

@@ -35,7 +35,7 @@ struct Line {
 /// A sink, and all that a lane has for it.
 struct Sink {
     runtime: Runtime,
-    sink: Arc<Elasticsearch>,
+    elasticsearch: Arc<Elasticsearch>,
     encoder: BulkEncoder,
     registry: Registry,
 }
@@ -54,10 +54,10 @@ impl Sink {
         let runtime = Runtime::new().expect("threads can be started");
         let registry = Registry::new();
         let encoder = BulkEncoder::new(options.addressing.clone());
-        let sink = runtime.block_on(Elasticsearch::connect(options, Metrics::new(&registry)))?;
+        let elasticsearch = runtime.block_on(Elasticsearch::connect(options, Metrics::new(&registry)))?;
         Ok(Self {
             runtime,
-            sink,
+            elasticsearch,
             encoder,
             registry,
         })
@@ -89,7 +89,10 @@ impl Sink {
         let mut reader = ndjson::Reader::new(text.as_bytes(), ndjson::Span::WHOLE, options);
         let (mut bulk, mut rejects) = (Bulk::default(), Vec::new());
         let origin = Origin::new(&item(object));
-        while let Some(batch) = reader.next_batch(&mut rejects).expect("memory is read without an error") {
+        while let Some(batch) = reader
+            .next_batch(&mut rejects)
+            .expect("memory is read without an error")
+        {
             self.append(&mut bulk, &origin, &batch, &mut rejects);
         }
         (bulk, rejects)
@@ -103,8 +106,8 @@ impl Sink {
 
     fn deliver(&self, bulk: &Bulk) -> Delivered {
         self.runtime.block_on(async {
-            let _room = self.sink.room(bulk.body.len()).await;
-            self.sink.deliver(bulk).await
+            let _room = self.elasticsearch.room(bulk.body.len()).await;
+            self.elasticsearch.deliver(bulk).await
         })
     }
 
@@ -116,18 +119,21 @@ impl Sink {
     }
 
     /// The value of a counter or gauge; of one with an outcome, as `name{outcome}`.
-    fn metric(&self, name: &str) -> f64 {
+    fn metric(&self, name: &str) -> u64 {
         let (name, outcome) = match name.split_once('{') {
             Some((name, outcome)) => (name, Some(outcome.trim_end_matches('}'))),
             None => (name, None),
         };
         let families = self.registry.gather();
-        let family = families.iter().find(|family| family.name() == name).expect("it is registered");
+        let family = families
+            .iter()
+            .find(|family| family.name() == name)
+            .expect("it is registered");
         let metric = family.get_metric().iter().find(|metric| {
             outcome.is_none_or(|outcome| metric.get_label().iter().any(|label| label.value() == outcome))
         });
         let metric = metric.expect("the outcome is registered");
-        metric.get_counter().get_value() + metric.get_gauge().get_value()
+        (metric.get_counter().get_value() + metric.get_gauge().get_value()) as u64
     }
 }
 

@@ -36,9 +36,9 @@ impl<'a> Columns<'a> {
     pub(super) fn new(encoder: &'a Encoder, records: &'a RecordBatch, paths: &[FieldPath]) -> Result<Self, Error> {
         let mut found = Vec::new();
         for (number, path) in paths.iter().enumerate() {
-            let columns = records.columns().iter().map(AsRef::as_ref).collect();
+            let columns: Vec<_> = records.columns().iter().map(AsRef::as_ref).collect();
             let search = Search { encoder, path: number };
-            search.find(records.schema_ref().fields(), columns, None, &path.0, &mut found)?;
+            search.find(records.schema_ref().fields(), &columns, None, &path.0, &mut found)?;
         }
         Ok(Self {
             found,
@@ -79,7 +79,7 @@ impl<'a> Search<'a> {
     fn find(
         &self,
         fields: &'a ColumnFields,
-        columns: Vec<&'a dyn Array>,
+        columns: &[&'a dyn Array],
         nulls: Option<&NullBuffer>,
         keys: &[String],
         found: &mut Vec<Found<'a>>,
@@ -93,8 +93,8 @@ impl<'a> Search<'a> {
             match column.data_type() {
                 DataType::Struct(below) if !rest.is_empty() => {
                     let nulls = NullBuffer::union(nulls, column.nulls());
-                    let columns = column.as_struct().columns().iter().map(AsRef::as_ref).collect();
-                    self.find(struct_fields(field, below), columns, nulls.as_ref(), rest, found)?;
+                    let columns: Vec<_> = column.as_struct().columns().iter().map(AsRef::as_ref).collect();
+                    self.find(struct_fields(field, below), &columns, nulls.as_ref(), rest, found)?;
                 }
                 _ => found.push(Found {
                     path: self.path,

@@ -214,13 +214,7 @@ struct Actions {
 
 impl Actions {
     /// Appends the action line of a record. If it fails, part of it may be there; the reason is the record's.
-    fn write(
-        &mut self,
-        origin: &Origin,
-        ordinal: u64,
-        values: &Values<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), String> {
+    fn write(&mut self, origin: &Origin, ordinal: u64, values: &Values<'_>, out: &mut Vec<u8>) -> Result<(), String> {
         out.extend_from_slice(b"{\"");
         out.extend_from_slice(self.addressing.operation.name().as_bytes());
         out.extend_from_slice(b"\":{");
@@ -290,12 +284,7 @@ struct Values<'a> {
 
 impl Values<'_> {
     /// Reads the text or number at a path; none if there is nothing or a null. `what` is it for.
-    fn read<'b>(
-        &self,
-        path: usize,
-        what: &str,
-        scratch: &'b mut Vec<u8>,
-    ) -> Result<Option<(Scalar, &'b str)>, String> {
+    fn read<'b>(&self, path: usize, what: &str, scratch: &'b mut Vec<u8>) -> Result<Option<(Scalar, &'b str)>, String> {
         let Some(place) = &self.places[path] else {
             return Ok(None);
         };
@@ -343,7 +332,9 @@ impl NameValues for NameParts<'_> {
     }
 
     fn field(&mut self, number: usize) -> Result<Option<&str>, String> {
-        let value = self.values.read(self.index_fields[number], "index name", self.scratch)?;
+        let value = self
+            .values
+            .read(self.index_fields[number], "index name", self.scratch)?;
         Ok(value.map(|(_, text)| text))
     }
 

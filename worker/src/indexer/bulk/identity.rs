@@ -92,7 +92,10 @@ mod tests {
             id(&item("s3://b/k", Some("\"abc\"")), 1),
             id(&item("s3://b/k", Some("abc")), 1)
         );
-        assert_ne!(id(&item("s3://b/k", Some("abd")), 1), id(&item("s3://b/k", Some("abc")), 1));
+        assert_ne!(
+            id(&item("s3://b/k", Some("abd")), 1),
+            id(&item("s3://b/k", Some("abc")), 1)
+        );
         assert_ne!(id(&item("s3://b/k", None), 1), id(&item("s3://b/k", Some("")), 1));
     }
 }

@@ -131,7 +131,9 @@ impl FromStr for IndexName {
             parts.push(match inside.strip_prefix('+') {
                 Some(format) => Part::Date(date_parts(format).map_err(IndexNameError)?),
                 None => Part::Field(inside.parse().map_err(|error| {
-                    IndexNameError(format!("`{{{inside}}}` is neither a date as in {{+yyyy.MM.dd}} nor a field: {error}"))
+                    IndexNameError(format!(
+                        "`{{{inside}}}` is neither a date as in {{+yyyy.MM.dd}} nor a field: {error}"
+                    ))
                 })?),
             });
             rest = &rest[open + close + 1..];
@@ -175,7 +177,9 @@ fn date_parts(format: &str) -> Result<Vec<DatePart>, String> {
         rest = behind;
     }
     if parts.iter().all(|part| matches!(part, DatePart::Text(_))) {
-        return Err(format!("`{{+{format}}}` has nothing of a date in it, as in {{+yyyy.MM.dd}}"));
+        return Err(format!(
+            "`{{+{format}}}` has nothing of a date in it, as in {{+yyyy.MM.dd}}"
+        ));
     }
     Ok(parts)
 }
@@ -266,7 +270,10 @@ mod tests {
         assert_eq!("logs".parse::<IndexName>().unwrap().fixed(), Some("logs"));
         assert_eq!(made("logs-{+yyyy.MM.dd}", &[]), Ok("logs-2024.02.09".to_owned()));
         assert_eq!(made("{+yyMM}-x", &[]), Ok("2402-x".to_owned()));
-        assert_eq!(made("logs-{a.b}-{c}", &[Some("x"), Some("7")]), Ok("logs-x-7".to_owned()));
+        assert_eq!(
+            made("logs-{a.b}-{c}", &[Some("x"), Some("7")]),
+            Ok("logs-x-7".to_owned())
+        );
         assert_eq!(made("logs-{region}", &[None]), Ok("logs-eu".to_owned()));
         assert_eq!("a-{b}-{+yyyy}".parse::<IndexName>().unwrap().to_string(), "a-*-*");
     }
@@ -275,8 +282,14 @@ mod tests {
     fn what_no_index_may_be_called_is_the_records_fault() {
         for (value, problem) in [
             (Some("Eu"), "no index name: `logs-Eu` is not lower case"),
-            (Some("a b"), "no index name: `logs-a b` has ' ' in it, which no index may"),
-            (Some("a/b"), "no index name: `logs-a/b` has '/' in it, which no index may"),
+            (
+                Some("a b"),
+                "no index name: `logs-a b` has ' ' in it, which no index may",
+            ),
+            (
+                Some("a/b"),
+                "no index name: `logs-a/b` has '/' in it, which no index may",
+            ),
             (Some(""), "no index name: `x` is empty"),
             (
                 None,
@@ -286,7 +299,11 @@ mod tests {
             assert_eq!(made("logs-{x}", &[value]), Err(problem.to_owned()));
         }
         assert!(made("{x}-a", &[Some("-b")]).unwrap_err().contains("begins with `-`"));
-        assert!(made("a{x}", &[Some(&"b".repeat(255))]).unwrap_err().contains("longer than 255"));
+        assert!(
+            made("a{x}", &[Some(&"b".repeat(255))])
+                .unwrap_err()
+                .contains("longer than 255")
+        );
     }
 
     #[test]
@@ -296,7 +313,10 @@ mod tests {
             ("Logs", "`Logs` is not lower case"),
             ("_logs", "`_logs` begins with `_`, which no index may"),
             ("logs-{a", "`logs-{a` has a `{` without its `}`"),
-            ("logs-{+yyyy.mm}", "`{+yyyy.mm}`: a date is made of yyyy, yy, MM and dd, not `mm`"),
+            (
+                "logs-{+yyyy.mm}",
+                "`{+yyyy.mm}`: a date is made of yyyy, yy, MM and dd, not `mm`",
+            ),
             ("logs-{+.}", "`{+.}` has nothing of a date in it, as in {+yyyy.MM.dd}"),
             ("a,b", "`a,b` has ',' in it, which no index may"),
         ] {

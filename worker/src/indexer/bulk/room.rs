@@ -64,7 +64,9 @@ impl Drop for Room {
 }
 
 fn pieces(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(PIECE_BYTES).max(1)).unwrap_or(u32::MAX).min(Semaphore::MAX_PERMITS.min(u32::MAX as usize) as u32)
+    u32::try_from(bytes.div_ceil(PIECE_BYTES).max(1))
+        .unwrap_or(u32::MAX)
+        .min(Semaphore::MAX_PERMITS.min(u32::MAX as usize) as u32)
 }
 
 #[cfg(test)]

@@ -133,7 +133,10 @@ fn a_document_is_the_record_as_it_came_below_a_short_action_line() {
     assert_eq!(encoded.bytes, 11 + 10);
     let documents = &encoded.bulk.documents;
     assert!(documents.iter().all(|document| document.segment == 7));
-    assert_eq!(documents.iter().map(|document| document.ordinal).collect::<Vec<_>>(), [0, 12]);
+    assert_eq!(
+        documents.iter().map(|document| document.ordinal).collect::<Vec<_>>(),
+        [0, 12]
+    );
 }
 
 #[test]
@@ -183,7 +186,10 @@ fn elasticsearch_may_make_ids_up() {
         id: IdMode::Auto,
         ..addressing("logs")
     };
-    assert_eq!(encode(&addressing, &read(&["{}"], false)).lines(), [r#"{"create":{}}"#, "{}"]);
+    assert_eq!(
+        encode(&addressing, &read(&["{}"], false)).lines(),
+        [r#"{"create":{}}"#, "{}"]
+    );
 }
 
 #[test]
@@ -205,7 +211,10 @@ fn a_record_without_what_its_address_needs_is_rejected_with_the_reason_and_the_o
     ];
     both(&records, |batches| {
         let encoded = encode(&addressing, &batches);
-        assert_eq!(encoded.lines(), [r#"{"create":{"_id":"1","_index":"logs-a"}}"#, records[7]]);
+        assert_eq!(
+            encoded.lines(),
+            [r#"{"create":{"_id":"1","_index":"logs-a"}}"#, records[7]]
+        );
         let reasons: Vec<_> = encoded.reasons().into_iter().map(|(_, reason)| reason).collect();
         assert_eq!(
             reasons,
@@ -233,7 +242,10 @@ fn half_of_a_surrogate_pair_is_no_id() {
     let encoded = encode(&addressing, &read(&[r#"{"id":"\ud800"}"#], false));
     assert_eq!(
         encoded.reasons(),
-        [(0, "no _id: field `id` has half of a surrogate pair in it, which is no text")]
+        [(
+            0,
+            "no _id: field `id` has half of a surrogate pair in it, which is no text"
+        )]
     );
 }
 
@@ -246,7 +258,10 @@ fn a_document_that_no_request_may_carry_is_rejected() {
         assert_eq!(encoded.bulk.documents.len(), 2);
         assert_eq!(
             encoded.reasons(),
-            [(0, "a document of 1001 bytes, larger than the largest that a request may carry, 1000")]
+            [(
+                0,
+                "a document of 1001 bytes, larger than the largest that a request may carry, 1000"
+            )]
         );
         assert_eq!(encoded.rejects[0].record_bytes, 1001);
     });
@@ -254,12 +269,9 @@ fn a_document_that_no_request_may_carry_is_rejected() {
 
 #[test]
 fn a_field_in_a_null_struct_or_below_a_key_with_a_dot_or_in_a_json_column_is_found_or_missing() {
-    let schema = arrow::json::reader::infer_json_schema(
-        &br#"{"s":{"id":"x"},"t.id":{"k":1}}"#[..],
-        None,
-    )
-    .unwrap()
-    .0;
+    let schema = arrow::json::reader::infer_json_schema(&br#"{"s":{"id":"x"},"t.id":{"k":1}}"#[..], None)
+        .unwrap()
+        .0;
     let rows = br#"{"s":{"id":"x"},"t.id":{"k":1}}
 {"s":null,"t.id":{"k":2}}
 "#;

@@ -79,7 +79,11 @@ impl Access {
     pub(super) fn look(&self) -> Look {
         let secret = match &self.sign_in {
             SignIn::Anonymous => None,
-            SignIn::Basic { password_file: file, .. } | SignIn::ApiKey(file) | SignIn::Bearer(file) => Some(file),
+            SignIn::Basic {
+                password_file: file, ..
+            }
+            | SignIn::ApiKey(file)
+            | SignIn::Bearer(file) => Some(file),
         };
         let client = self
             .client_certificate
@@ -89,7 +93,12 @@ impl Access {
             let about = fs::metadata(file).ok()?;
             Some((about.modified().ok()?, about.len()))
         };
-        secret.into_iter().chain(&self.ca_file).chain(client).map(look).collect()
+        secret
+            .into_iter()
+            .chain(&self.ca_file)
+            .chain(client)
+            .map(look)
+            .collect()
     }
 
     /// One transport for each URL, from the files as they are now. Each has its own, rather than one for all, so that it is

@@ -62,7 +62,9 @@ const GOOD_ITEMS: [&[u8]; 3] = [
 
 /// The number of items, if the answer is nothing but one good item over and over.
 fn all_taken(body: &[u8]) -> Option<u32> {
-    let items = body.strip_prefix(br#"{"errors":false,"items":["#)?.strip_suffix(b"]}")?;
+    let items = body
+        .strip_prefix(br#"{"errors":false,"items":["#)?
+        .strip_suffix(b"]}")?;
     let item = GOOD_ITEMS.into_iter().find(|item| items.starts_with(item))?;
     let mut others = items[item.len()..].chunks_exact(1 + item.len());
     let count = 1 + others.len() as u32;
@@ -221,14 +223,12 @@ pub(super) fn whole_problem(body: &[u8]) -> (String, String) {
         #[serde(borrow)]
         error: Problem<'a>,
     }
-    match serde_json::from_slice::<Refusal<'_>>(body) {
-        Ok(refusal) => refusal.error.in_words(),
-        // A proxy's page, perhaps: as much of it as fits a log line.
-        Err(_) => {
-            let start = &body[..body.len().min(PROBLEM_BYTES_MAX)];
-            (String::new(), String::from_utf8_lossy(start).trim().to_owned())
-        }
+    if let Ok(refusal) = serde_json::from_slice::<Refusal<'_>>(body) {
+        return refusal.error.in_words();
     }
+    // A proxy's page, perhaps: as much of it as fits a log line.
+    let start = &body[..body.len().min(PROBLEM_BYTES_MAX)];
+    (String::new(), String::from_utf8_lossy(start).trim().to_owned())
 }
 
 /// As much of a body that is no error of Elasticsearch's is quoted.
@@ -330,7 +330,10 @@ mod tests {
             problem(r#"{"error":{"root_cause":[],"type":"security_exception","reason":"no"},"status":403}"#),
             ("security_exception".to_owned(), "no".to_owned())
         );
-        assert_eq!(problem(r#"{"error":"no handler"}"#), (String::new(), "no handler".to_owned()));
+        assert_eq!(
+            problem(r#"{"error":"no handler"}"#),
+            (String::new(), "no handler".to_owned())
+        );
         assert_eq!(problem(" <html>\n"), (String::new(), "<html>".to_owned()));
         assert_eq!(problem(&"é".repeat(500)).1.chars().count(), 100);
     }

@@ -20,8 +20,9 @@ use tokio::time::{Instant, timeout};
 use super::{
     access::{Access, AccessError, Look},
     answer::FILTER_PATH,
-    backoff, judge,
+    backoff,
     health::Health,
+    judge,
     metrics::Metrics,
     options::Options,
     wire::{Attempt, Payload, Reply, Wire},
@@ -250,7 +251,9 @@ pub(super) fn in_path(name: &str) -> String {
     let mut path = String::with_capacity(name.len());
     for byte in name.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'*' | b',' => path.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'*' | b',' => {
+                path.push(char::from(byte));
+            }
             other => write!(path, "%{other:02X}").expect("a string takes it"),
         }
     }

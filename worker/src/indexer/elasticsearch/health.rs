@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// How long a node is left alone after its first failure, and at most.
 const PAUSE: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+const PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// How the nodes stand.
 #[derive(Debug)]

@@ -121,7 +121,12 @@ mod tests {
                 "only write ops with an op_type of create are allowed in data streams",
                 Judgement::Refused,
             ),
-            (400, "illegal_argument_exception", "limit of fields", Judgement::Rejected),
+            (
+                400,
+                "illegal_argument_exception",
+                "limit of fields",
+                Judgement::Rejected,
+            ),
             (400, "document_parsing_exception", "", Judgement::Rejected),
             (400, "mapper_parsing_exception", "", Judgement::Rejected),
             (413, "", "", Judgement::Rejected),

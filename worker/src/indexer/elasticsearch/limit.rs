@@ -19,7 +19,7 @@ const AFTER_LONG_TRIP: f64 = 0.9;
 /// worked on, doubles it; the rest is noise.
 const LONG_TRIP: f64 = 2.5;
 /// The shortest round trip is that of the last one or two of these: a cluster changes, and an old minimum would hold it back.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,7 +42,7 @@ pub(super) enum Signal {
 /// The limit, and what it was learned from.
 #[derive(Debug)]
 pub(super) struct Limit {
-    limit: f64,
+    requests: f64,
     max: f64,
     /// Doubling until the first sign of too much.
     is_starting: bool,
@@ -54,7 +54,7 @@ impl Limit {
     pub(super) fn new(max: usize) -> Self {
         let max = max.max(1) as f64;
         Self {
-            limit: START.min(max),
+            requests: START.min(max),
             max,
             is_starting: true,
             shortest: Shortest::default(),
@@ -64,7 +64,7 @@ impl Limit {
 
     /// How many requests there may be now; 1 or more.
     pub(super) fn current(&self) -> usize {
-        self.limit as usize
+        self.requests as usize
     }
 
     /// Learns from a request that was started at `started` and is over at `now`, while `in_flight` were on their way, itself
@@ -94,10 +94,10 @@ impl Limit {
         let (reached, step) = if self.is_starting {
             (2 * in_flight > self.current(), 1.0)
         } else {
-            (in_flight >= self.current(), self.limit.recip())
+            (in_flight >= self.current(), self.requests.recip())
         };
         if reached {
-            self.limit = (self.limit + step).min(self.max);
+            self.requests = (self.requests + step).min(self.max);
         }
     }
 
@@ -105,7 +105,7 @@ impl Limit {
     fn decrease(&mut self, started: Instant, now: Instant, factor: f64) {
         self.is_starting = false;
         if self.decreased.is_none_or(|decreased| started >= decreased) {
-            self.limit = (self.limit * factor).max(1.0);
+            self.requests = (self.requests * factor).max(1.0);
             self.decreased = Some(now);
         }
     }

@@ -49,7 +49,10 @@ impl Metrics {
         let metrics = Self {
             round_trips,
             in_flight_bytes: gauge("pf_bulk_in_flight_bytes", "Bytes of bulks that are not delivered yet"),
-            concurrency_limit: gauge("pf_bulk_concurrency_limit", "How many bulk requests there may be at once"),
+            concurrency_limit: gauge(
+                "pf_bulk_concurrency_limit",
+                "How many bulk requests there may be at once",
+            ),
             taken: items.with_label_values(&["taken"]),
             duplicate: items.with_label_values(&["duplicate"]),
             retried: items.with_label_values(&["retried"]),

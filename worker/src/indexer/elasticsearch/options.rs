@@ -123,7 +123,12 @@ impl Options {
             es_timeout,
             es_patience,
         } = args;
-        within("--es-max-request-bytes", es_max_request_bytes, BULK_BYTES_MIN, BULK_BYTES_MAX)?;
+        within(
+            "--es-max-request-bytes",
+            es_max_request_bytes,
+            BULK_BYTES_MIN,
+            BULK_BYTES_MAX,
+        )?;
         within("--es-bulk-bytes", es_bulk_bytes, BULK_BYTES_MIN, es_max_request_bytes)?;
         within("--es-in-flight-mb", es_in_flight_mb, 1, usize::MAX >> 20)?;
         within("--es-concurrency-max", es_concurrency_max, 1, CONCURRENCY_MAX)?;
@@ -254,10 +259,14 @@ fn url(text: &str) -> Result<Url, String> {
         .map_err(|error| format!("--es-url must be a URL as in https://es:9200, not `{text}`: {error}"))?;
     if !url.username().is_empty() || url.password().is_some() {
         // Not said again: it would stand in a log.
-        return Err("--es-url must have no user or password in it: use --es-username and --es-password-file".to_owned());
+        return Err(
+            "--es-url must have no user or password in it: use --es-username and --es-password-file".to_owned(),
+        );
     }
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(format!("--es-url must begin with http:// or https://, as in https://es:9200, not `{text}`"));
+        return Err(format!(
+            "--es-url must begin with http:// or https://, as in https://es:9200, not `{text}`"
+        ));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(format!("--es-url must end with a host or a path, not `{text}`"));
@@ -286,10 +295,7 @@ fn sign_in(
     api_key_file: Option<PathBuf>,
     bearer_file: Option<PathBuf>,
 ) -> Result<SignIn, String> {
-    let basic = both_or_none(
-        ("--es-username", username),
-        ("--es-password-file", password_file),
-    )?;
+    let basic = both_or_none(("--es-username", username), ("--es-password-file", password_file))?;
     match (basic, api_key_file, bearer_file) {
         (None, None, None) => Ok(SignIn::Anonymous),
         (Some((username, _)), None, None) if username.contains(':') => {
@@ -336,7 +342,15 @@ pub(super) mod tests {
 
     #[test]
     fn urls_are_given_together_or_one_by_one_and_may_have_a_path() {
-        let options = options(&["--es-url", "http://a:1,https://b/es", "--es-url", "http://c", "--es-index", "i"]).unwrap();
+        let options = options(&[
+            "--es-url",
+            "http://a:1,https://b/es",
+            "--es-url",
+            "http://c",
+            "--es-index",
+            "i",
+        ])
+        .unwrap();
         let urls: Vec<_> = options.urls.iter().map(Url::as_str).collect();
         assert_eq!(urls, ["http://a:1/", "https://b/es/", "http://c/"]);
     }
@@ -345,7 +359,10 @@ pub(super) mod tests {
     fn what_is_wrong_is_said_with_the_flag_and_what_would_be_right() {
         for (line, message) in [
             ("--es-index logs", "--destination elasticsearch needs --es-url"),
-            ("--es-url http://a", "--destination elasticsearch needs --es-index or --es-data-stream"),
+            (
+                "--es-url http://a",
+                "--destination elasticsearch needs --es-index or --es-data-stream",
+            ),
             (
                 "--es-url http://a --es-index a --es-data-stream b",
                 "--es-index and --es-data-stream can't be given together: documents go to one of them",
@@ -379,7 +396,10 @@ pub(super) mod tests {
                 "--es-url http://a --es-index a --es-op-type index --es-id auto",
                 "--es-op-type index with --es-id auto replaces nothing: leave one of them out",
             ),
-            ("--es-url http://a --es-index a --es-username u", "--es-username needs --es-password-file"),
+            (
+                "--es-url http://a --es-index a --es-username u",
+                "--es-username needs --es-password-file",
+            ),
             (
                 "--es-url http://a --es-index a --es-password-file u",
                 "--es-password-file needs --es-username",

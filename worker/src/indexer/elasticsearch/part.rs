@@ -131,7 +131,10 @@ pub(super) mod tests {
         let all = &Part::all_of(&bulk, 1 << 20)[0];
         assert_eq!(all.body(&bulk).as_ptr(), bulk.body.as_ptr());
         let (_, second) = all.halves().unwrap();
-        assert_eq!(second.body(&bulk).as_ptr(), bulk.body[bulk.documents[2].lines()].as_ptr());
+        assert_eq!(
+            second.body(&bulk).as_ptr(),
+            bulk.body[bulk.documents[2].lines()].as_ptr()
+        );
     }
 
     proptest! {

@@ -157,7 +157,7 @@ fn a_secret_that_rotates_is_read_again() {
     rotation.join().expect("it only writes a file");
     api.refresh(&index);
     assert_eq!(api.count(&index), 20);
-    assert!(!format!("{:?}", sink.sink).contains(&first));
+    assert!(!format!("{:?}", sink.elasticsearch).contains(&first));
 }
 
 fn invalidate(api: &SearchApi, key: &str) {

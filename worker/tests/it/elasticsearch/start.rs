@@ -42,7 +42,10 @@ fn an_index_that_does_not_exist_and_may_not_be_made_is_said_so_and_one_that_exis
         };
         setting("-forbidden*,+*");
         let refused = Sink::refused(&format!("--es-url {endpoint} --es-index {other}"));
-        assert!(refused.contains("does not exist") && refused.contains("auto_create_index"), "{refused}");
+        assert!(
+            refused.contains("does not exist") && refused.contains("auto_create_index"),
+            "{refused}"
+        );
         Sink::must_connect(&format!("--es-url {endpoint} --es-index {index}"));
         // What can't be known at the start is said at the first delivery.
         let mut sink = Sink::must_connect(&format!("--es-url {endpoint} --es-index {other}-{{region}}"));
@@ -71,6 +74,9 @@ fn a_data_stream_needs_a_template_and_must_be_no_index() {
 fn a_pipeline_must_exist() {
     both(|endpoint, _| {
         let refused = Sink::refused(&format!("--es-url {endpoint} --es-index a --es-pipeline nothing"));
-        assert!(refused.contains("`nothing` of --es-pipeline does not exist"), "{refused}");
+        assert!(
+            refused.contains("`nothing` of --es-pipeline does not exist"),
+            "{refused}"
+        );
     });
 }

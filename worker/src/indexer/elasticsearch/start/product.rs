@@ -44,7 +44,9 @@ pub(super) fn identify(status: u16, headers: &HeaderMap, body: &[u8]) -> Result<
     let about: Value = serde_json::from_slice(body).unwrap_or_default();
     let version = about["version"]["number"].as_str().filter(|_| status == 200);
     let is_opensearch = about["version"]["distribution"] == "opensearch";
-    let is_elasticsearch = headers.get(PRODUCT_HEADER).is_some_and(|value| value == "Elasticsearch");
+    let is_elasticsearch = headers
+        .get(PRODUCT_HEADER)
+        .is_some_and(|value| value == "Elasticsearch");
     match version {
         Some(version) if is_opensearch => {
             known(version, OPENSEARCH_MIN, "OpenSearch")?;
@@ -56,9 +58,9 @@ pub(super) fn identify(status: u16, headers: &HeaderMap, body: &[u8]) -> Result<
             Ok(Product::Elasticsearch(Some(version.to_owned())))
         }
         _ if is_elasticsearch => Ok(Product::Elasticsearch(None)),
-        _ if status == 200 => Err(
-            "what answers at --es-url is neither Elasticsearch nor OpenSearch: is it the right address?".to_owned(),
-        ),
+        _ if status == 200 => {
+            Err("what answers at --es-url is neither Elasticsearch nor OpenSearch: is it the right address?".to_owned())
+        }
         _ => Ok(Product::Unknown),
     }
 }
@@ -123,7 +125,12 @@ mod tests {
     #[test]
     fn what_is_too_old_or_something_else_is_refused() {
         for (status, has_header, body, message) in [
-            (200, true, r#"{"version":{"number":"7.17.0"}}"#, "Elasticsearch 7.17.0 is too old"),
+            (
+                200,
+                true,
+                r#"{"version":{"number":"7.17.0"}}"#,
+                "Elasticsearch 7.17.0 is too old",
+            ),
             (
                 200,
                 false,

@@ -85,15 +85,16 @@ async fn holder(desk: &Desk<'_>, name: &str) -> Result<Holder, StartError> {
 
 /// The cluster's setting of which indices documents may make; none if we may not look.
 async fn auto_create(desk: &Desk<'_>) -> Result<Option<String>, StartError> {
-    const SETTING: &str = "action.auto_create_index";
-    let path = "/_cluster/settings?include_defaults=true&flat_settings=true&filter_path=*.action.auto_create_index";
+    let path = "/_cluster/settings?include_defaults=true&filter_path=*.action.auto_create_index";
     let (status, settings) = desk.value(Method::Get, path, None).await?;
     if status != 200 {
         return Ok(None);
     }
     // The first that has it wins, in this order.
     let levels = ["transient", "persistent", "defaults"];
-    let value = levels.iter().find_map(|level| settings[level][SETTING].as_str());
+    let value = levels
+        .iter()
+        .find_map(|level| settings[level]["action"]["auto_create_index"].as_str());
     Ok(value.map(str::to_owned))
 }
 
@@ -103,27 +104,33 @@ fn allows(setting: &str, name: &str) -> bool {
     match setting {
         "true" => true,
         "false" => false,
-        patterns => patterns.split(',').map(str::trim).find_map(|pattern| {
-            let (allowed, pattern) = match pattern.strip_prefix('-') {
-                Some(pattern) => (false, pattern),
-                None => (true, pattern.strip_prefix('+').unwrap_or(pattern)),
-            };
-            matches(pattern, name).then_some(allowed)
-        }) == Some(true),
+        patterns => {
+            patterns.split(',').map(str::trim).find_map(|pattern| {
+                let (allowed, pattern) = match pattern.strip_prefix('-') {
+                    Some(pattern) => (false, pattern),
+                    None => (true, pattern.strip_prefix('+').unwrap_or(pattern)),
+                };
+                matches(pattern, name).then_some(allowed)
+            }) == Some(true)
+        }
     }
 }
 
 /// Whether the template that is used for the name makes data streams: of those that match, the one with the highest priority.
 fn makes_data_stream(templates: &Value, name: &str) -> bool {
-    let matching = templates["index_templates"].as_array().into_iter().flatten().filter_map(|template| {
-        let template = &template["index_template"];
-        let patterns = match &template["index_patterns"] {
-            Value::Array(patterns) => patterns.as_slice(),
-            one => std::slice::from_ref(one),
-        };
-        let mut patterns = patterns.iter().filter_map(Value::as_str);
-        patterns.any(|pattern| matches(pattern, name)).then_some(template)
-    });
+    let matching = templates["index_templates"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|template| {
+            let template = &template["index_template"];
+            let patterns = match &template["index_patterns"] {
+                Value::Array(patterns) => patterns.as_slice(),
+                one => std::slice::from_ref(one),
+            };
+            let mut patterns = patterns.iter().filter_map(Value::as_str);
+            patterns.any(|pattern| matches(pattern, name)).then_some(template)
+        });
     matching
         .max_by_key(|template| template["priority"].as_u64().unwrap_or_default())
         .is_some_and(|template| template["data_stream"].is_object())
