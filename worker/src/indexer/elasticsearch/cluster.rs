@@ -299,3 +299,21 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_a_path_can_stand_for_nothing_else() {
+        assert_eq!(in_path("logs-2024.01_a"), "logs-2024.01_a");
+        assert_eq!(in_path("a/../b?c#d%é"), "a%2F..%2Fb%3Fc%23d%25%C3%A9");
+    }
+
+    #[test]
+    fn causes_are_said_once_also_those_in_an_io_error() {
+        let inner = io::Error::other("the disk is on fire");
+        let error = io::Error::other(inner);
+        assert_eq!(chain(&error), "the disk is on fire");
+    }
+}

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    answer::Answer,
+    answer::{Answer, Exception},
     backoff::Backoff,
     compress,
     gate::{Gate, Permit},
@@ -233,8 +233,36 @@ impl<W: Wire> Delivery<'_, W> {
                 };
             }
         };
+        let sorted = self.sort(answer.exceptions, &part, progress);
+        self.metrics.taken.inc_by(u64::from(answer.items - sorted.exceptions));
+        permit.observe(
+            started,
+            Signal::Answered {
+                round_trip: started.elapsed(),
+                is_full,
+                refused_share: f64::from(sorted.busy) / f64::from(answer.items.max(1)),
+            },
+        );
+        let Some(left) = part.of_these(&sorted.again) else {
+            return Next::Over;
+        };
+        if let Some(reason) = sorted.refused {
+            return Next::Refused { part: left, reason };
+        }
+        self.metrics.retried.inc_by(left.len() as u64);
+        Next::Again {
+            part: left,
+            reason: sorted.reason,
+            retry_after: reply.retry_after,
+            at_once: false,
+            is_busy: false,
+        }
+    }
+
+    /// Notes what is decided of documents, and sorts out what is not.
+    fn sort(&self, exceptions: Vec<Exception>, part: &Part, progress: &mut Progress) -> Sorted {
         let mut sorted = Sorted::default();
-        for exception in answer.exceptions {
+        for exception in exceptions {
             let (status, kind, reason) = (exception.status, &exception.kind, &exception.reason);
             let place = part.places()[exception.place as usize];
             match judge::document(status, kind, reason) {
@@ -259,29 +287,7 @@ impl<W: Wire> Delivery<'_, W> {
             }
             sorted.exceptions += 1;
         }
-        self.metrics.taken.inc_by(u64::from(answer.items - sorted.exceptions));
-        permit.observe(
-            started,
-            Signal::Answered {
-                round_trip: started.elapsed(),
-                is_full,
-                refused_share: f64::from(sorted.busy) / f64::from(answer.items.max(1)),
-            },
-        );
-        let Some(left) = part.of_these(&sorted.again) else {
-            return Next::Over;
-        };
-        if let Some(reason) = sorted.refused {
-            return Next::Refused { part: left, reason };
-        }
-        self.metrics.retried.inc_by(left.len() as u64);
-        Next::Again {
-            part: left,
-            reason: sorted.reason,
-            retry_after: reply.retry_after,
-            at_once: false,
-            is_busy: false,
-        }
+        sorted
     }
 
     /// Puts both halves before all that waits; a document alone is rejected.

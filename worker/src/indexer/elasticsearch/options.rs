@@ -1,5 +1,8 @@
 //! The flags about Elasticsearch, checked: whatever is wrong with them is said here, before anything is opened.
 
+#[cfg(test)]
+mod tests;
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use elasticsearch::http::Url;
@@ -149,19 +152,8 @@ impl Options {
             return Err("--es-pipeline must be the name of a pipeline, not empty".to_owned());
         }
         let urls = urls(&es_url)?;
-        let client_certificate = both_or_none(
-            ("--es-client-cert-file", es_client_cert_file),
-            ("--es-client-key-file", es_client_key_file),
-        )?
-        .map(|(certificate_file, key_file)| ClientCertificate {
-            certificate_file,
-            key_file,
-        });
+        let client_certificate = client_certificate(es_client_cert_file, es_client_key_file, &urls)?;
         let sign_in = sign_in(es_username, es_password_file, es_api_key_file, es_bearer_file)?;
-        let secure = urls.iter().all(|url| url.scheme() == "https");
-        if !secure && client_certificate.is_some() {
-            return Err("--es-client-cert-file needs https:// in every --es-url".to_owned());
-        }
         Ok(Self {
             urls,
             target,
@@ -289,6 +281,24 @@ fn both_or_none<A, B>(first: Flag<A>, second: Flag<B>) -> Result<Option<(A, B)>,
     }
 }
 
+fn client_certificate(
+    certificate_file: Option<PathBuf>,
+    key_file: Option<PathBuf>,
+    urls: &[Url],
+) -> Result<Option<ClientCertificate>, String> {
+    let files = both_or_none(
+        ("--es-client-cert-file", certificate_file),
+        ("--es-client-key-file", key_file),
+    )?;
+    if files.is_some() && urls.iter().any(|url| url.scheme() != "https") {
+        return Err("--es-client-cert-file needs https:// in every --es-url".to_owned());
+    }
+    Ok(files.map(|(certificate_file, key_file)| ClientCertificate {
+        certificate_file,
+        key_file,
+    }))
+}
+
 fn sign_in(
     username: Option<String>,
     password_file: Option<PathBuf>,
@@ -308,142 +318,5 @@ fn sign_in(
         (None, Some(file), None) => Ok(SignIn::ApiKey(file)),
         (None, None, Some(file)) => Ok(SignIn::Bearer(file)),
         _ => Err("only one of --es-username, --es-api-key-file and --es-bearer-file can be given".to_owned()),
-    }
-}
-
-#[cfg(test)]
-pub(super) mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        elasticsearch: EsArgs,
-    }
-
-    /// The options of a command line.
-    pub(in crate::indexer) fn options(line: &[&str]) -> Result<Options, String> {
-        let line = ["pf-worker"].iter().chain(line);
-        let line = Line::try_parse_from(line).map_err(|error| error.to_string())?;
-        Options::from_args(line.elasticsearch)
-    }
-
-    #[test]
-    fn the_defaults_are_deterministic_ids_that_are_created() {
-        let options = options(&["--es-url", "http://es:9200", "--es-index", "logs"]).unwrap();
-        assert_eq!(options.addressing.id, IdMode::Deterministic);
-        assert_eq!(options.addressing.operation, Operation::Create);
-        assert_eq!(options.sign_in, SignIn::Anonymous);
-        assert_eq!(options.bulk_bytes, 4 << 20);
-        assert_eq!((options.timeout.as_secs(), options.patience.as_secs()), (60, 300));
-    }
-
-    #[test]
-    fn urls_are_given_together_or_one_by_one_and_may_have_a_path() {
-        let options = options(&[
-            "--es-url",
-            "http://a:1,https://b/es",
-            "--es-url",
-            "http://c",
-            "--es-index",
-            "i",
-        ])
-        .unwrap();
-        let urls: Vec<_> = options.urls.iter().map(Url::as_str).collect();
-        assert_eq!(urls, ["http://a:1/", "https://b/es/", "http://c/"]);
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_with_the_flag_and_what_would_be_right() {
-        for (line, message) in [
-            ("--es-index logs", "--destination elasticsearch needs --es-url"),
-            (
-                "--es-url http://a",
-                "--destination elasticsearch needs --es-index or --es-data-stream",
-            ),
-            (
-                "--es-url http://a --es-index a --es-data-stream b",
-                "--es-index and --es-data-stream can't be given together: documents go to one of them",
-            ),
-            (
-                "--es-url ftp://a --es-index a",
-                "--es-url must begin with http:// or https://, as in https://es:9200, not `ftp://a`",
-            ),
-            (
-                "--es-url a --es-index a",
-                "--es-url must be a URL as in https://es:9200, not `a`: relative URL without a base",
-            ),
-            (
-                "--es-url https://u:geheim@a --es-index a",
-                "--es-url must have no user or password in it: use --es-username and --es-password-file",
-            ),
-            ("--es-url http://a --es-index A", "--es-index: `A` is not lower case"),
-            (
-                "--es-url http://a --es-index a --es-id x",
-                "--es-id must be deterministic, auto or field:PATH, not `x`",
-            ),
-            (
-                "--es-url http://a --es-index a --es-id field:",
-                "--es-id: character 1: found the end, expected a key",
-            ),
-            (
-                "--es-url http://a --es-data-stream a --es-op-type index",
-                "--es-op-type must be create for a data stream: it takes no other",
-            ),
-            (
-                "--es-url http://a --es-index a --es-op-type index --es-id auto",
-                "--es-op-type index with --es-id auto replaces nothing: leave one of them out",
-            ),
-            (
-                "--es-url http://a --es-index a --es-username u",
-                "--es-username needs --es-password-file",
-            ),
-            (
-                "--es-url http://a --es-index a --es-password-file u",
-                "--es-password-file needs --es-username",
-            ),
-            (
-                "--es-url http://a --es-index a --es-bearer-file b --es-api-key-file k",
-                "only one of --es-username, --es-api-key-file and --es-bearer-file can be given",
-            ),
-            (
-                "--es-url https://a --es-index a --es-client-cert-file c",
-                "--es-client-cert-file needs --es-client-key-file",
-            ),
-            (
-                "--es-url http://a --es-index a --es-client-cert-file c --es-client-key-file k",
-                "--es-client-cert-file needs https:// in every --es-url",
-            ),
-            (
-                "--es-url http://a --es-index a --es-timeout 5",
-                "--es-timeout must be a length of time as in 30s or 2m, not `5`",
-            ),
-            (
-                "--es-url http://a --es-index a --es-patience 0s",
-                "--es-patience must be a length of time as in 30s or 2m, not `0s`",
-            ),
-            (
-                "--es-url http://a --es-index a --es-bulk-bytes 10",
-                "--es-bulk-bytes must be 1024 or more, not 10",
-            ),
-            (
-                "--es-url http://a --es-index a --es-max-request-bytes 2000 --es-bulk-bytes 2001",
-                "--es-bulk-bytes must be 2000 or less, not 2001",
-            ),
-            (
-                "--es-url http://a --es-index a --es-concurrency-max 0",
-                "--es-concurrency-max must be 1 or more, not 0",
-            ),
-            (
-                "--es-url http://a --es-index a --es-in-flight-mb 0",
-                "--es-in-flight-mb must be 1 or more, not 0",
-            ),
-        ] {
-            let line: Vec<_> = line.split(' ').collect();
-            let error = options(&line).unwrap_err();
-            assert!(error.starts_with(message), "{line:?}: {error}");
-        }
     }
 }
