@@ -5,6 +5,7 @@
 //! | all records are written or dead-lettered | complete |
 //! | network, 5xx, 429, throttling, past the budget of retries | release with a delay that grows |
 //! | a worker that was asked to stop | release at once |
+//! | the lease ran out, or was taken away | nothing: somebody else has the item |
 //! | gone, changed, truncated, corrupt, of an unsupported kind | dead letter |
 //! | no permission, no such target, a script that doesn't compile | release, and the worker stops |
 //! | more rejected records than the error budget | release, and the worker stops |
@@ -26,6 +27,8 @@ pub enum Outcome {
     },
     /// The worker was asked to stop before the item's end.
     Interrupted,
+    /// The lease is lost: the queue gave the item to somebody else, or will.
+    LeaseLost,
     /// The object can't be read, now or later. What was read before stays written.
     Broken {
         /// What is wrong with it.
@@ -53,6 +56,8 @@ pub enum Settlement {
         /// How long nobody should lease it.
         delay: Duration,
     },
+    /// Leave the item to whoever holds it now.
+    Abandon,
     /// Give the item up, and keep it with the reason.
     DeadLetter {
         /// The reason.
@@ -83,6 +88,7 @@ pub fn settle(outcome: Outcome, receive_count: u32) -> Settlement {
             }
         }
         Outcome::Interrupted => Settlement::Release { delay: Duration::ZERO },
+        Outcome::LeaseLost => Settlement::Abandon,
         Outcome::Broken { reason } => Settlement::DeadLetter { reason },
         Outcome::Refused { reason } | Outcome::ErrorBudgetSpent { reason } => Settlement::ReleaseAndStop { reason },
     }
@@ -117,6 +123,11 @@ mod tests {
             settle(Outcome::Interrupted, 1),
             Settlement::Release { delay: Duration::ZERO }
         );
+    }
+
+    #[test]
+    fn an_item_whose_lease_is_lost_is_left_to_its_new_holder() {
+        assert_eq!(settle(Outcome::LeaseLost, 1), Settlement::Abandon);
     }
 
     #[test]
