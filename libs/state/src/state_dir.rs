@@ -5,6 +5,7 @@ use std::{fmt::Write as _, sync::Arc};
 use futures::{StreamExt as _, stream::BoxStream};
 use pf_storage::{ObjectUri, Storage};
 use serde::de::DeserializeOwned;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::{
     Place, Result,
@@ -29,15 +30,16 @@ impl StateDir {
         let key = root.key();
         let slash = if key.is_empty() || key.ends_with('/') { "" } else { "/" };
         let folder = root.with_key(format!("{key}{slash}{}/", file_name(job)));
-        Self::on(Arc::new(Objects::new(storage, folder)), job)
+        Self::at(Arc::new(Objects::new(storage, folder)), job)
     }
 
     /// A job's documents in memory.
     pub fn in_memory(memory: Arc<Memory>, job: &str) -> Self {
-        Self::on(memory, job)
+        Self::at(memory, job)
     }
 
-    fn on(place: Arc<dyn Place>, job: &str) -> Self {
+    /// A job's documents in a place that is its own.
+    pub fn at(place: Arc<dyn Place>, job: &str) -> Self {
         Self {
             place,
             job: job.to_owned(),
@@ -98,8 +100,12 @@ impl StateDir {
     }
 }
 
-/// Runs what may take milliseconds on a thread where that holds up nobody.
+/// Runs what may take milliseconds on a thread where that holds up nobody. A runtime of one thread is a simulation's, whose
+/// clock stands still meanwhile, and which is to do the same things in the same order each time.
 pub(crate) async fn computed<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return work();
+    }
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
