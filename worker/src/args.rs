@@ -2,9 +2,12 @@
 
 pub mod elasticsearch;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
-use clap::{Parser, ValueEnum, builder::BoolishValueParser};
+use clap::{
+    CommandFactory as _, FromArgMatches as _, Parser, ValueEnum, builder::BoolishValueParser, error::ErrorKind,
+    parser::ValueSource,
+};
 
 /// Reads work items, and writes their records as documents
 ///
@@ -16,9 +19,59 @@ pub struct Args {
     /// Where work items come from
     #[arg(long, hide_env_values = true, env = "PF_INPUT", value_enum, default_value_t = Input::Stdin)]
     pub input: Input,
+    /// The queue that --input sqs leases work items from [default: none]
+    #[arg(long, hide_env_values = true, env = "PF_SQS_QUEUE_URL", value_name = "URL")]
+    pub sqs_queue_url: Option<String>,
+    /// Address of an SQS-compatible server [default: the one in --sqs-queue-url]
+    #[arg(long, hide_env_values = true, env = "PF_SQS_ENDPOINT", value_name = "URL")]
+    pub sqs_endpoint: Option<String>,
+    /// Polls of the queue at the same time
+    #[arg(
+        long,
+        hide_env_values = true,
+        env = "PF_SQS_CONCURRENT_POLLS",
+        value_name = "POLLS",
+        default_value_t = 2
+    )]
+    pub sqs_concurrent_polls: usize,
+    /// How long a lease holds unless it is extended, as in 60s; leases are extended while work goes on, so this is how long an
+    /// item waits after its worker died [default: as the queue says]
+    #[arg(
+        long,
+        hide_env_values = true,
+        env = "PF_SQS_VISIBILITY_TIMEOUT",
+        value_name = "DURATION"
+    )]
+    pub sqs_visibility_timeout: Option<String>,
+    /// Where work items go that are given up [default: the queue that the redrive policy names]
+    #[arg(
+        long,
+        hide_env_values = true,
+        env = "PF_SQS_DEAD_LETTER_QUEUE_URL",
+        value_name = "URL"
+    )]
+    pub sqs_dead_letter_queue_url: Option<String>,
+    /// End when the queue gave nothing for so long, as in 5m: for a queue that someone fills and nobody refills [default: run on]
+    #[arg(long, hide_env_values = true, env = "PF_EXIT_WHEN_IDLE", value_name = "DURATION")]
+    pub exit_when_idle: Option<String>,
+    /// State directory of the job, `s3://bucket/prefix` or `file:///path`: ledger, checkpoints and rejected records are kept there.
+    /// The same as pf-discoverer's --state [default: nothing is kept]
+    #[arg(long, hide_env_values = true, env = "PF_STATE", value_name = "URI")]
+    pub state: Option<String>,
+    /// Who this is, in the ledger and beside dead letters [default: the host's name]
+    #[arg(long, hide_env_values = true, env = "PF_WORKER", value_name = "NAME")]
+    pub worker: Option<String>,
+    /// Stop, with exit code 3, when more records than this are rejected: a number, a share of those read as in 0.5%, or both with a
+    /// comma between
+    /// [default: any number may be]
+    #[arg(long, hide_env_values = true, env = "PF_MAX_REJECTED", value_name = "RECORDS")]
+    pub max_rejected: Option<String>,
     /// Where documents go
     #[arg(long, hide_env_values = true, env = "PF_DESTINATION", value_enum, default_value_t = Destination::Stdout)]
     pub destination: Destination,
+    /// How documents go to Elasticsearch
+    #[command(flatten)]
+    pub elasticsearch: elasticsearch::EsArgs,
     /// How many lanes read objects at the same time [default: twice the CPUs]
     #[arg(long, hide_env_values = true, env = "PF_THREADS", value_name = "N")]
     pub threads: Option<usize>,
@@ -58,7 +111,8 @@ pub struct Args {
     /// A longer line of NDJSON becomes a dead letter
     #[arg(long, hide_env_values = true, env = "PF_MAX_RECORD_BYTES", value_name = "BYTES", default_value_t = 16 << 20)]
     pub max_record_bytes: usize,
-    /// File that dead letters are added to, one JSON object a line [default: the first ten are shown on standard error]
+    /// File that dead letters are added to, one JSON object a line, where there is no --state
+    /// [default: the first ten are shown on standard error]
     #[arg(long, hide_env_values = true, env = "PF_DEAD_LETTERS", value_name = "FILE")]
     pub dead_letters: Option<PathBuf>,
     /// Address of an S3-compatible server [default: AWS]
@@ -70,7 +124,7 @@ pub struct Args {
     /// Send no credentials: for public buckets
     #[arg(long, hide_env_values = true, env = "PF_ANONYMOUS", value_parser = BoolishValueParser::new())]
     pub anonymous: bool,
-    /// How long a worker that was asked to stop may take for what it is writing, as in 30s or 2m
+    /// How long a worker that was asked to stop may take to finish or to give back what it has, as in 30s or 2m
     #[arg(
         long,
         hide_env_values = true,
@@ -87,11 +141,47 @@ pub struct Args {
     pub metrics_addr: Option<SocketAddr>,
 }
 
+impl Args {
+    /// Reads the process' arguments and environment. An error may also be the help that was asked for.
+    ///
+    /// What the environment says may be meant for another program or another worker; a flag that was typed is meant for this
+    /// one, and refused where it would have no effect.
+    pub fn read() -> Result<Self, clap::Error> {
+        Self::of(std::env::args_os())
+    }
+
+    fn of(words: impl IntoIterator<Item: Into<OsString> + Clone>) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(words)?;
+        let args = Self::from_arg_matches(&matches)?;
+        let typed = |id: &clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+        let useless = matches.ids().filter(|id| typed(id)).find_map(|id| {
+            let needed = if id.as_str().starts_with("sqs_") || id == "exit_when_idle" {
+                (args.input != Input::Sqs).then_some("--input sqs")
+            } else if id.as_str().starts_with("es_") {
+                (args.destination != Destination::Elasticsearch).then_some("--destination elasticsearch")
+            } else {
+                None
+            };
+            Some((id.as_str().replace('_', "-"), needed?))
+        });
+        match useless {
+            Some((flag, needed)) => {
+                let message = format!("--{flag} has no effect without {needed}");
+                Err(command.error(ErrorKind::ArgumentConflict, message))
+            }
+            None => Ok(args),
+        }
+    }
+}
+
 /// Where work items come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Input {
     /// Standard input, one item a line
     Stdin,
+    /// An SQS queue; see docs/queues.md
+    Sqs,
 }
 
 /// Where documents go.
@@ -101,6 +191,8 @@ pub enum Destination {
     Stdout,
     /// Nowhere: they are counted, as a table on a terminal and as JSON in a pipe
     Stats,
+    /// Elasticsearch or OpenSearch; see docs/elasticsearch.md
+    Elasticsearch,
 }
 
 const EXAMPLES: &str = "\
@@ -112,8 +204,46 @@ Examples:
     pf-discoverer --bucket logs --prefix 2024/ |
       pf-worker --filter 'status >= 500' --columns timestamp,status,geo.country > failed.ndjson
 
+  From a queue into Elasticsearch, with a state directory that proves what arrived:
+    pf-worker --input sqs --sqs-queue-url https://sqs.eu-central-1.amazonaws.com/1/logs \\
+      --state s3://bucket/state --destination elasticsearch --es-url https://es:9200 --es-index logs
+
 Exit codes:
   0  every item is settled well
   1  failed, or stopped before the end
   2  finished, with dead letters
+  3  stopped, as more records were rejected than --max-rejected allows
+  4  refused by the queue, the storage, the state directory or the sink: somebody must change something
   64 bad usage; nothing was opened";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_that_would_have_no_effect_is_refused() {
+        for (words, flag, needed) in [
+            (
+                vec!["pf-worker", "--sqs-queue-url", "http://localhost/0/q"],
+                "--sqs-queue-url",
+                "--input sqs",
+            ),
+            (
+                vec!["pf-worker", "--exit-when-idle", "5m"],
+                "--exit-when-idle",
+                "--input sqs",
+            ),
+            (
+                vec!["pf-worker", "--es-url", "http://localhost"],
+                "--es-url",
+                "--destination elasticsearch",
+            ),
+        ] {
+            let error = Args::of(words).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("{flag} has no effect without {needed}")),
+                "{error}"
+            );
+        }
+    }
+}

@@ -21,6 +21,16 @@ pub enum Batch {
     Columns(ColumnBatch),
 }
 
+impl Batch {
+    /// How many records there are.
+    pub fn records(&self) -> usize {
+        match self {
+            Self::Lines(batch) => batch.lines.len(),
+            Self::Columns(batch) => batch.records.num_rows(),
+        }
+    }
+}
+
 /// Validated lines that leave as the bytes they came in.
 #[derive(Debug, Default)]
 pub struct LineBatch {

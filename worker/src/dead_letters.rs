@@ -1,7 +1,8 @@
 //! Records and items that were given up: kept in a file, or shown, and always counted by the caller.
 //!
-//! A line of the file is `{"uri", "ordinal", "stage", "reason", "raw"}` for a record (`raw_base64` instead of `raw` where
-//! the record is no UTF-8; `record_bytes` where only its start is kept) and `{"uri", "seq", "stage", "reason"}` for an item.
+//! A line of the file is what the state directory has of a record, `{"seq", "uri", "etag", "ordinal", "stage", "reason",
+//! "raw"}` (`raw_base64` instead of `raw` where the record is no UTF-8; `record_bytes` where only its start is kept), and
+//! `{"uri", "seq", "stage", "reason"}` for an item.
 
 use std::{
     fs::{File, OpenOptions},
@@ -10,11 +11,9 @@ use std::{
     sync::Mutex,
 };
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use pf_state::RecordDeadLetter;
 use pf_work::WorkItem;
 use serde_json::{Value, json};
-
-use crate::batch::Reject;
 
 /// How many are shown where there is no file.
 pub const SHOWN_MAX: u64 = 10;
@@ -41,20 +40,9 @@ impl DeadLetters {
         Self(Mutex::new(Place::Shown { count: 0 }))
     }
 
-    /// Keeps refused records of an item. They are on disk (as far as the system promises) when this returns.
-    pub fn records(&self, item: &WorkItem, rejects: &[Reject]) -> io::Result<()> {
-        self.keep(rejects.iter().map(|reject| {
-            let mut letter =
-                json!({"uri": item.uri, "ordinal": reject.ordinal, "stage": "decode", "reason": reject.reason});
-            match std::str::from_utf8(&reject.raw) {
-                Ok(text) => letter["raw"] = text.into(),
-                Err(_) => letter["raw_base64"] = BASE64_STANDARD.encode(&reject.raw).into(),
-            }
-            if reject.record_bytes > reject.raw.len() as u64 {
-                letter["record_bytes"] = reject.record_bytes.into();
-            }
-            letter
-        }))
+    /// Keeps refused records. They are on disk (as far as the system promises) when this returns.
+    pub fn records(&self, letters: &[RecordDeadLetter]) -> io::Result<()> {
+        self.keep(letters.iter().map(|letter| json!(letter)))
     }
 
     /// Keeps an item that was given up.

@@ -3,4 +3,6 @@
 pub mod bulk;
 pub mod elasticsearch;
 pub mod json;
+pub mod outlet;
 pub mod output;
+pub mod sending;

@@ -1,8 +1,13 @@
-//! Work items from standard input, through a memory queue: lanes lease and settle them as they would from a server.
+//! Work items from standard input, through a memory queue: they are leased and settled as they would be from a server.
 
 use std::{sync::Arc, time::Duration};
 
-use pf_work::{Lease, WorkItem, WorkSink as _, WorkSource as _, memory, memory::MemoryQueue, queue};
+use async_trait::async_trait;
+use pf_work::{
+    Lease, WorkItem, WorkSink as _, WorkSource, memory,
+    memory::MemoryQueue,
+    queue::{self, Failed, Receipt},
+};
 use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _},
     sync::Semaphore,
@@ -16,27 +21,15 @@ const LINE_BYTES_MAX: u64 = 1 << 20;
 /// So much of it is told.
 const SHOWN_BYTES: usize = 1024;
 /// Nobody else can lease from this process' memory, so its leases need no keeper: they outlast every run.
-const FOR_EVER: Duration = Duration::from_hours(24 * 365);
+pub const FOR_EVER: Duration = Duration::from_hours(24 * 365);
 /// How often an item is tried before it is given up.
 pub const TRIES_MAX: u32 = 5;
-/// How long an empty queue is waited at before looking whether the input has ended.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-
 /// A queue that standard input fills.
 #[derive(Debug)]
 pub struct Input {
     queue: MemoryQueue,
     room: Arc<Semaphore>,
     ended: CancellationToken,
-}
-
-/// What became of reading the input.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Fed {
-    /// Items offered.
-    pub items: u64,
-    /// Lines that are no work item.
-    pub bad_lines: u64,
 }
 
 impl Default for Input {
@@ -54,37 +47,26 @@ impl Default for Input {
 }
 
 impl Input {
-    /// The queue, to settle leases with.
-    pub fn queue(&self) -> &MemoryQueue {
-        &self.queue
-    }
-
-    /// Puts the items of `lines` into the queue until they end or `stop` is cancelled. `bad_line` is told of each line that
-    /// is no work item, and why.
+    /// Puts the items of `lines` into the queue until they end, or until this is dropped. `offered` is told how many these
+    /// are, and `bad_line` of each line that is no work item, and why.
     pub async fn feed(
         &self,
         mut lines: impl AsyncBufRead + Unpin,
-        stop: CancellationToken,
         mut offered: impl FnMut(u64),
         mut bad_line: impl FnMut(&str, &str) -> std::io::Result<()>,
-    ) -> std::io::Result<Fed> {
+    ) -> std::io::Result<()> {
         let _ended = self.ended.clone().drop_guard();
-        let mut fed = Fed::default();
+        let mut items = 0;
         let mut line = Vec::new();
         loop {
-            let read = tokio::select! {
-                read = read_line(&mut lines, &mut line) => read?,
-                () = stop.cancelled() => return Ok(fed),
-            };
-            match read {
+            match read_line(&mut lines, &mut line).await? {
                 Line::Whole => {}
                 Line::TooLong => {
-                    fed.bad_lines += 1;
                     let start = String::from_utf8_lossy(&line[..line.len().min(SHOWN_BYTES)]);
                     bad_line(&start, &format!("not a work item: longer than {LINE_BYTES_MAX} bytes"))?;
                     continue;
                 }
-                Line::End => return Ok(fed),
+                Line::End => return Ok(()),
             }
             let text = String::from_utf8_lossy(&line);
             let text = text.trim();
@@ -93,20 +75,14 @@ impl Input {
             }
             match WorkItem::from_json(text) {
                 Ok(item) => {
-                    let room = tokio::select! {
-                        room = self.room.acquire() => room.expect("the semaphore is never closed"),
-                        () = stop.cancelled() => return Ok(fed),
-                    };
-                    // Given back by `settled`.
+                    let room = self.room.acquire().await.expect("the semaphore is never closed");
+                    // Given back when the item is settled.
                     room.forget();
                     self.queue.offer(&[item]).await.map_err(std::io::Error::other)?;
-                    fed.items += 1;
-                    offered(fed.items);
+                    items += 1;
+                    offered(items);
                 }
-                Err(error) => {
-                    fed.bad_lines += 1;
-                    bad_line(text, &reason(&error))?;
-                }
+                Err(error) => bad_line(text, &reason(&error))?,
             }
         }
     }
@@ -116,24 +92,42 @@ impl Input {
         self.ended.is_cancelled()
     }
 
-    /// The next item; none when all are settled and no more will come.
-    pub async fn lease(&self) -> Result<Option<Lease>, queue::Error> {
-        loop {
-            // In this order: an item that is offered in between is seen.
-            let ended = self.ended.is_cancelled();
-            if let Some(lease) = self.queue.lease(1, LOOK_EVERY).await?.pop() {
-                return Ok(Some(lease));
-            }
-            let depth = self.queue.depth();
-            if ended && depth.visible + depth.in_flight + depth.delayed == 0 {
-                return Ok(None);
-            }
-        }
+    /// Whether everything that was offered is settled.
+    pub fn is_empty(&self) -> bool {
+        let depth = self.queue.depth();
+        depth.visible + depth.in_flight + depth.delayed == 0
     }
 
     /// Makes room for another item: one is completed or given up.
-    pub fn settled(&self) {
-        self.room.add_permits(1);
+    fn settled(&self, items: usize) {
+        self.room.add_permits(items);
+    }
+}
+
+#[async_trait]
+impl WorkSource for Input {
+    async fn lease(&self, count: usize, wait: Duration) -> Result<Vec<Lease>, queue::Error> {
+        self.queue.lease(count, wait).await
+    }
+
+    async fn extend(&self, receipts: &[Receipt], duration: Duration) -> Result<Vec<Failed>, queue::Error> {
+        self.queue.extend(receipts, duration).await
+    }
+
+    async fn complete(&self, receipts: &[Receipt]) -> Result<Vec<Failed>, queue::Error> {
+        let failed = self.queue.complete(receipts).await?;
+        self.settled(receipts.len() - failed.len());
+        Ok(failed)
+    }
+
+    async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<(), queue::Error> {
+        self.queue.release(receipt, delay).await
+    }
+
+    async fn dead_letter(&self, receipt: &Receipt, reason: &str) -> Result<(), queue::Error> {
+        self.queue.dead_letter(receipt, reason).await?;
+        self.settled(1);
+        Ok(())
     }
 }
 

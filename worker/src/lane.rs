@@ -1,130 +1,190 @@
 //! One lane: an object at a time, from its bytes to its documents. Nothing here is shared with other lanes but counters and
 //! the destination.
+//!
+//! Reading blocks, as a lane's thread may; what waits for others (the sink, the store of dead letters) is async, so the lane
+//! waits for that through the runtime's handle, and never while it reads.
 
-use pf_work::{WorkItem, settle::Outcome};
+use std::sync::Arc;
+
+use pf_state::Stage;
+use pf_work::{Counts, settle::Outcome};
+use tokio::runtime::Handle;
 
 use crate::{
-    batch::{Batch, Reject},
-    dead_letters::DeadLetters,
-    indexer::output::{self, Output},
+    batch::Reject,
+    delivery::{Leased, Letters, leasing::Taken},
+    ending::{Cause, Ending},
+    indexer::{
+        bulk::Origin,
+        outlet::{self, Outlet, Outlets},
+    },
+    input::reason,
     metrics::Metrics,
-    opened::Opened,
+    opened::{Opened, Opener},
     plan::Records,
-    reader::object::{self, Counts, ObjectReader},
+    reader::object::{self, ObjectReader},
 };
 
 /// What all lanes share.
-#[derive(Debug)]
 pub struct Shared {
     /// What becomes of records.
     pub records: Records,
+    /// Where documents go.
+    pub outlets: Outlets,
     /// Where refused records go.
-    pub dead_letters: DeadLetters,
+    pub letters: Letters,
     /// What is counted.
     pub metrics: Metrics,
-    /// The wish to stop.
-    pub shutdown: pf_telemetry::Shutdown,
+    /// The wish to stop, and whom to tell of a destination that fails.
+    pub ending: Arc<Ending>,
 }
 
-/// Why a lane stopped in the middle of an item.
-enum Stop {
-    /// What happened to the item.
-    Item(Outcome),
-    /// What happened to the destination, or to the place for dead letters.
-    Output(output::Error),
+/// An item on its way to a lane, its object opened.
+pub struct Work {
+    leased: Leased,
+    opened: Result<Opened, String>,
 }
 
-impl From<object::Error> for Stop {
-    fn from(error: object::Error) -> Self {
-        Self::Item(error.into())
-    }
-}
-
-impl From<output::Error> for Stop {
-    fn from(error: output::Error) -> Self {
-        Self::Output(error)
+impl Work {
+    /// Opens the object of an item that was leased.
+    pub fn open(taken: Taken, opener: &Opener) -> Self {
+        let Taken { leased, checkpoint } = taken;
+        let from = checkpoint.map(|checkpoint| checkpoint.position);
+        let opened = opener.open(leased.tracked().item(), from);
+        Self { leased, opened }
     }
 }
 
 /// One lane's state: what is kept from object to object is buffers, never their contents.
 pub struct Lane<'a> {
     shared: &'a Shared,
-    output: Output,
-    rejects: Vec<Reject>,
+    outlet: Outlet,
+    runtime: Handle,
 }
 
 impl<'a> Lane<'a> {
-    /// A lane that writes to `output`.
-    pub fn new(shared: &'a Shared, output: Output) -> Self {
+    /// A lane that waits on `runtime`.
+    pub fn new(shared: &'a Shared, runtime: Handle) -> Self {
         Self {
+            outlet: shared.outlets.outlet(&shared.letters, &shared.metrics, &runtime),
             shared,
-            output,
-            rejects: Vec::new(),
+            runtime,
         }
     }
 
-    /// Reads the object to its end, or to where it breaks. An error is the destination's.
-    pub fn process(&mut self, item: &WorkItem, opened: Result<Opened, String>) -> Result<Outcome, output::Error> {
-        self.rejects.clear();
-        let done = opened
-            .map_err(|reason| Stop::Item(Outcome::Broken { reason }))
-            .and_then(|mut opened| self.read(item, &mut opened));
-        match done {
-            Ok(()) => Ok(Outcome::Finished),
-            Err(Stop::Item(outcome)) => Ok(outcome),
-            Err(Stop::Output(error)) => Err(error),
-        }
-    }
-
-    fn read(&mut self, item: &WorkItem, opened: &mut Opened) -> Result<(), Stop> {
-        let mut reader = ObjectReader::open(item, opened.from, &self.shared.records, opened)?;
-        let mut told = Counts::default();
-        loop {
-            let batch = reader.next_batch(&mut self.rejects);
-            let now = reader.counts();
-            let metrics = &self.shared.metrics;
-            metrics.decompressed_bytes.inc_by(now.bytes - told.bytes);
-            metrics.records_in.inc_by(now.records - told.records);
-            metrics.records_filtered.inc_by(now.filtered - told.filtered);
-            told = now;
-            self.reject(item)?;
-            let Some(batch) = batch? else { return Ok(()) };
-            self.write(&batch)?;
-            reader.recycle(batch);
-            self.stop_if_asked()?;
-        }
-    }
-
-    fn write(&mut self, batch: &Batch) -> Result<(), Stop> {
-        let records = match batch {
-            Batch::Lines(batch) => batch.lines.len(),
-            Batch::Columns(batch) => batch.records.num_rows(),
-        };
-        if records > 0 {
-            let bytes = self.output.write(batch)?;
-            self.shared.metrics.records_out.inc_by(records as u64);
-            self.shared.metrics.output_bytes.inc_by(bytes);
-        }
-        Ok(())
-    }
-
-    fn reject(&mut self, item: &WorkItem) -> Result<(), Stop> {
-        if !self.rejects.is_empty() {
-            self.shared
-                .dead_letters
-                .records(item, &self.rejects)
-                .map_err(output::Error::DeadLetters)?;
-            self.shared.metrics.records_rejected.inc_by(self.rejects.len() as u64);
-            self.rejects.clear();
-        }
-        Ok(())
-    }
-
-    fn stop_if_asked(&self) -> Result<(), Stop> {
-        if self.shared.shutdown.is_draining() {
-            Err(Stop::Item(Outcome::Interrupted))
+    /// Reads the object to its end, or to where it breaks, and says so to its item. One that comes after the wish to stop is
+    /// given back.
+    pub fn process(&mut self, work: Work) {
+        let Work { leased, opened } = work;
+        let outcome = if self.shared.ending.shutdown().is_draining() {
+            Outcome::Interrupted
         } else {
-            Ok(())
+            match opened {
+                Ok(mut opened) => self.read(&leased, &mut opened).unwrap_or_else(|stop| stop),
+                Err(reason) => Outcome::Broken { reason },
+            }
+        };
+        leased.end(outcome);
+    }
+
+    /// Sends what was gathered.
+    pub fn flush(&mut self) {
+        self.runtime.block_on(self.outlet.flush());
+    }
+
+    /// Sends what was gathered, and waits for what becomes of it.
+    pub fn finish(&mut self) {
+        self.runtime.block_on(self.outlet.finish());
+    }
+
+    fn read(&mut self, leased: &Leased, opened: &mut Opened) -> Result<Outcome, Outcome> {
+        match self.read_from(leased, opened) {
+            Err(object::Error::Misfit(trouble)) if opened.from.is_some() => {
+                let item = leased.tracked().item();
+                tracing::warn!(
+                    uri = item.uri,
+                    seq = item.seq,
+                    "read from its start, as its checkpoint does not fit: {trouble}"
+                );
+                opened.from = None;
+                leased.tracked().start_over();
+                Ok(self.read_from(leased, opened)?)
+            }
+            read => Ok(read?),
         }
+    }
+
+    fn read_from(&mut self, leased: &Leased, opened: &mut Opened) -> Result<Outcome, object::Error> {
+        let item = leased.tracked().item();
+        let origin = Origin::new(item);
+        let mut reader = ObjectReader::open(item, opened.from, &self.shared.records, opened)?;
+        let mut told = object::Counts::default();
+        let mut rejects = Vec::new();
+        loop {
+            let batch = reader.next_batch(&mut rejects);
+            let now = reader.counts();
+            let step = self.count(since(told, now));
+            told = now;
+            // Also what was read before an error is delivered, and where nothing was read there may be bytes to count.
+            let position = reader.position();
+            let hold = leased.step(step, Some(position));
+            if !rejects.is_empty() {
+                let rejects: Vec<Reject> = std::mem::take(&mut rejects);
+                self.runtime
+                    .block_on(self.shared.letters.keep(hold.another(), Stage::Decode, rejects));
+            }
+            let batch = match batch {
+                Ok(Some(batch)) => batch,
+                ended => {
+                    hold.acknowledge(Counts::default());
+                    return ended.map(|_| Outcome::Finished);
+                }
+            };
+            match self.runtime.block_on(self.outlet.write(&origin, &batch, hold)) {
+                Ok(()) => reader.recycle(batch),
+                Err(error) => return Ok(self.not_written(error)),
+            }
+            if let Some(outcome) = leased.tracked().stopped() {
+                return Ok(outcome);
+            }
+            if self.shared.ending.shutdown().is_draining() {
+                return Ok(Outcome::Interrupted);
+            }
+        }
+    }
+
+    /// Adds to what is counted of all items.
+    fn count(&self, counts: Counts) -> Counts {
+        let metrics = &self.shared.metrics;
+        metrics.records_in.inc_by(counts.records_in);
+        metrics.records_filtered.inc_by(counts.records_filtered);
+        metrics.decompressed_bytes.inc_by(counts.decompressed_bytes);
+        counts
+    }
+
+    /// What a batch that the outlet did not take means for its item, which has heard of it too.
+    fn not_written(&self, error: outlet::Error) -> Outcome {
+        match error {
+            outlet::Error::Encode(outcome) => outcome,
+            outlet::Error::Output(error) => {
+                self.shared.ending.stop(if error.is_closed() {
+                    Cause::OutputClosed
+                } else {
+                    Cause::Failed { reason: reason(&error) }
+                });
+                Outcome::Interrupted
+            }
+        }
+    }
+}
+
+/// What was read between two looks at a reader's counts.
+fn since(before: object::Counts, now: object::Counts) -> Counts {
+    Counts {
+        records_in: now.records - before.records,
+        records_filtered: now.filtered - before.filtered,
+        wire_bytes: now.wire_bytes - before.wire_bytes,
+        decompressed_bytes: now.bytes - before.bytes,
+        ..Counts::default()
     }
 }

@@ -5,6 +5,8 @@ pub mod args;
 pub mod batch;
 pub mod dead_letters;
 pub mod decompress;
+pub mod delivery;
+pub mod ending;
 pub mod indexer;
 pub mod input;
 pub mod lane;

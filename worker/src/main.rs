@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use pf_worker::{args::Args, plan::Plan, run};
 
 // Lanes allocate and free large buffers all the time; see docs/performance.md for what the allocator is worth.
@@ -19,7 +18,9 @@ const READING_THREADS: usize = 2;
 const FILE_THREADS: usize = 6;
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    // One TLS for all: without a choice each library that finds several would take its own. Nobody can have chosen before us.
+    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+    let args = match Args::read() {
         Ok(args) => args,
         Err(error) => {
             // Help and version are no errors, and go to standard output.

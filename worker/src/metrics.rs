@@ -1,22 +1,44 @@
 //! What a worker counts. The same numbers are served to Prometheus and told in the statistics at the end.
 
-use prometheus::{IntCounter, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry, core::Collector};
 
 /// Counters of one worker, shared by its lanes.
 #[derive(Debug, Clone)]
 pub struct Metrics {
+    /// Items leased.
+    pub leases: IntCounter,
+    /// Leases held now.
+    pub leases_held: IntGauge,
+    /// Extensions of leases.
+    pub leases_extended: IntCounter,
+    /// Leases that others have now.
+    pub leases_lost: IntCounter,
     /// Items completed.
     pub items_completed: IntCounter,
     /// Items given up.
     pub items_failed: IntCounter,
+    /// Items given back.
+    pub items_released: IntCounter,
+    /// Items that were gone on with at a checkpoint.
+    pub items_resumed: IntCounter,
+    /// Settled items of which records are unaccounted for.
+    pub items_unbalanced: IntCounter,
+    /// Checkpoints left.
+    pub checkpoints: IntCounter,
+    /// From the moment that nothing of an item is under way any more until the ledger names it.
+    pub ledger_lag_seconds: Histogram,
     /// Records read: one is written, filtered or rejected.
     pub records_in: IntCounter,
     /// Records written.
     pub records_out: IntCounter,
+    /// Of these, records that the sink had before.
+    pub records_duplicate: IntCounter,
     /// Records that the filter did not let through.
     pub records_filtered: IntCounter,
-    /// Records that became dead letters.
-    pub records_rejected: IntCounter,
+    /// Records that became dead letters because they are none.
+    pub records_undecodable: IntCounter,
+    /// Records that became dead letters because the sink doesn't take them.
+    pub records_unindexable: IntCounter,
     /// Bytes read from storage.
     pub wire_bytes: IntCounter,
     /// Bytes of records before any work on them: NDJSON decompressed, Parquet pages uncompressed.
@@ -25,29 +47,68 @@ pub struct Metrics {
     pub output_bytes: IntCounter,
 }
 
+/// Upper bounds of the buckets of times, in seconds.
+const SECONDS: [f64; 9] = [0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0];
+
 impl Metrics {
     /// New counters, registered with `registry`.
     pub fn new(registry: &Registry) -> Self {
-        let counter = |name: &str, help: &str| {
-            let counter = IntCounter::new(name, help).expect("the names are constants that Prometheus takes");
-            registry
-                .register(Box::new(counter.clone()))
-                .expect("each name is registered once");
-            counter
+        let counter = |name: &str, help: &str| registered(registry, IntCounter::new(name, help));
+        let rejected = |stage: &str| {
+            let options = prometheus::Opts::new("pf_records_rejected_total", "Records that became dead letters");
+            registered(registry, IntCounter::with_opts(options.const_label("stage", stage)))
+        };
+        let seconds = |name: &str, help: &str| {
+            let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+            registered(registry, Histogram::with_opts(options))
         };
         Self {
+            leases: counter("pf_leases_total", "Work items leased"),
+            leases_held: registered(registry, IntGauge::new("pf_leases_held", "Leases held now")),
+            leases_extended: counter("pf_leases_extended_total", "Extensions of leases"),
+            leases_lost: counter("pf_leases_lost_total", "Leases that ran out or were taken away"),
             items_completed: counter("pf_items_completed_total", "Work items completed"),
             items_failed: counter("pf_items_failed_total", "Work items given up"),
+            items_released: counter("pf_items_released_total", "Work items given back, to be tried again"),
+            items_resumed: counter("pf_items_resumed_total", "Work items gone on with at a checkpoint"),
+            items_unbalanced: counter(
+                "pf_items_unbalanced_total",
+                "Settled work items of which records are unaccounted for: not 0 is a fault of ours",
+            ),
+            checkpoints: counter("pf_checkpoints_total", "Checkpoints left"),
+            ledger_lag_seconds: seconds(
+                "pf_ledger_lag_seconds",
+                "From the moment that an item has nothing under way until the ledger names it",
+            ),
             records_in: counter("pf_records_in_total", "Records read"),
             records_out: counter("pf_records_out_total", "Records written"),
+            records_duplicate: counter(
+                "pf_records_duplicate_total",
+                "Records among those written that the sink had before",
+            ),
             records_filtered: counter(
                 "pf_records_filtered_total",
                 "Records that the filter did not let through",
             ),
-            records_rejected: counter("pf_records_rejected_total", "Records that became dead letters"),
+            records_undecodable: rejected("decode"),
+            records_unindexable: rejected("index"),
             wire_bytes: counter("pf_wire_bytes_total", "Bytes read from storage"),
             decompressed_bytes: counter("pf_decompressed_bytes_total", "Bytes of records as read, decompressed"),
             output_bytes: counter("pf_output_bytes_total", "Bytes of documents written"),
         }
     }
+
+    /// Records that became dead letters.
+    pub fn records_rejected(&self) -> u64 {
+        self.records_undecodable.get() + self.records_unindexable.get()
+    }
+}
+
+/// A metric, registered.
+fn registered<T: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<T>) -> T {
+    let metric = metric.expect("the names are constants that Prometheus takes");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("each metric is registered once");
+    metric
 }

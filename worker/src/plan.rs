@@ -3,15 +3,21 @@
 use std::{net::SocketAddr, num::NonZero, path::PathBuf, thread, time::Duration};
 
 use jiff::SignedDuration;
+use pf_storage::ObjectUri;
+use pf_work::sqs;
 
 use crate::{
-    args::{Args, Destination, Input},
+    args::{self, Args},
+    delivery::budget::Limit,
+    indexer::elasticsearch,
     predicate::{FieldPath, Predicate},
 };
 
 /// What a worker is to do.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// Where work items come from.
+    pub input: Input,
     /// Where documents go.
     pub destination: Destination,
     /// How many lanes.
@@ -20,8 +26,14 @@ pub struct Plan {
     pub records: Records,
     /// How far reading runs ahead.
     pub prefetch: Prefetch,
-    /// Where dead letters go.
+    /// Where a job's state is kept.
+    pub state: Option<ObjectUri>,
+    /// Who this worker is.
+    pub worker: String,
+    /// Where dead letters go, where no state is kept.
     pub dead_letters: Option<PathBuf>,
+    /// What may be rejected; anything, if there is no limit.
+    pub max_rejected: Vec<Limit>,
     /// How S3 is reached.
     pub storage: pf_storage::Options,
     /// Where metrics are served.
@@ -31,6 +43,40 @@ pub struct Plan {
     /// Whether checking was all that was asked for.
     pub check_only: bool,
 }
+
+/// Where work items come from.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// Standard input.
+    Stdin,
+    /// A queue.
+    Sqs(Box<Sqs>),
+}
+
+/// How a queue is leased from.
+#[derive(Debug, Clone)]
+pub struct Sqs {
+    /// The queue.
+    pub queue: sqs::Options,
+    /// Polls at the same time.
+    pub polls: usize,
+    /// End when nothing came for so long.
+    pub exit_when_idle: Option<Duration>,
+}
+
+/// Where documents go.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    /// Standard output.
+    Stdout,
+    /// Nowhere but into the statistics.
+    Stats,
+    /// Elasticsearch or OpenSearch.
+    Elasticsearch(Box<elasticsearch::Options>),
+}
+
+/// Polls of a queue at the same time: each brings ten items at most, so more would only be more requests.
+const POLLS_MAX: usize = 64;
 
 /// More lanes than any machine has use for: beyond it, threads spend their time on each other.
 const THREADS_MAX: usize = 1024;
@@ -75,8 +121,18 @@ impl Plan {
     /// Checks what was typed. The error names the flag and says what would be right.
     pub fn new(args: Args) -> Result<Self, String> {
         let Args {
-            input: Input::Stdin,
+            input,
+            sqs_queue_url,
+            sqs_endpoint,
+            sqs_concurrent_polls,
+            sqs_visibility_timeout,
+            sqs_dead_letter_queue_url,
+            exit_when_idle,
+            state,
+            worker,
+            max_rejected,
             destination,
+            elasticsearch,
             threads,
             batch_size,
             columns,
@@ -101,17 +157,62 @@ impl Plan {
         if threads > THREADS_MAX {
             return Err(format!("--threads must be {THREADS_MAX} or less, not {threads}"));
         }
-        let drain_timeout = drain_timeout
-            .parse::<SignedDuration>()
-            .ok()
-            .and_then(|timeout| Duration::try_from(timeout).ok())
-            .ok_or_else(|| {
-                format!("--drain-timeout must be a length of time as in 30s or 2m, not `{drain_timeout}`")
-            })?;
+        let drain_timeout = duration("--drain-timeout", &drain_timeout)?;
+        let worker = worker.unwrap_or_else(host_name);
+        let input = match input {
+            args::Input::Stdin => Input::Stdin,
+            args::Input::Sqs => {
+                at_least_one("--sqs-concurrent-polls", sqs_concurrent_polls)?;
+                let url = sqs_queue_url.ok_or("--input sqs needs --sqs-queue-url, the queue to lease from")?;
+                let visibility = sqs_visibility_timeout
+                    .map(|text| duration("--sqs-visibility-timeout", &text))
+                    .transpose()?;
+                let queue = sqs::Options {
+                    endpoint: sqs_endpoint,
+                    visibility,
+                    dead_letter_url: sqs_dead_letter_queue_url,
+                    worker: worker.clone(),
+                    ..sqs::Options::new(url)
+                };
+                queue.check().map_err(|error| format!("--sqs-queue-url: {error}"))?;
+                let exit_when_idle = exit_when_idle
+                    .map(|text| duration("--exit-when-idle", &text))
+                    .transpose()?;
+                Input::Sqs(Box::new(Sqs {
+                    queue,
+                    polls: sqs_concurrent_polls.min(POLLS_MAX),
+                    exit_when_idle,
+                }))
+            }
+        };
+        let destination = match destination {
+            args::Destination::Stdout => Destination::Stdout,
+            args::Destination::Stats => Destination::Stats,
+            args::Destination::Elasticsearch => {
+                Destination::Elasticsearch(Box::new(elasticsearch::Options::from_args(elasticsearch)?))
+            }
+        };
+        let state: Option<ObjectUri> = state
+            .map(|uri| {
+                uri.parse()
+                    .map_err(|error: pf_storage::Error| format!("--state: {error}"))
+            })
+            .transpose()?;
+        if state.is_some() && dead_letters.is_some() {
+            return Err("--dead-letters is for runs without --state, which keeps rejected records itself".to_owned());
+        }
+        let max_rejected = max_rejected.map(|text| Limit::list(&text)).transpose();
+        let max_rejected = max_rejected
+            .map_err(|error| format!("--max-rejected: {error}"))?
+            .unwrap_or_default();
         let columns = columns.map(|text| FieldPath::list(&text)).transpose();
         let filter = filter.map(|text| text.parse()).transpose();
         Ok(Self {
+            input,
             destination,
+            state,
+            worker,
+            max_rejected,
             threads,
             records: Records {
                 columns: columns.map_err(|error| format!("--columns: {error}"))?,
@@ -131,6 +232,32 @@ impl Plan {
             drain_timeout,
             check_only: check,
         })
+    }
+}
+
+/// A length of time, as a flag has it.
+fn duration(flag: &str, text: &str) -> Result<Duration, String> {
+    text.parse::<SignedDuration>()
+        .ok()
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .ok_or_else(|| format!("{flag} must be a length of time as in 30s or 2m, not `{text}`"))
+}
+
+/// What the machine, or the pod, is called.
+fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "worker".to_owned() } else { name }
+}
+
+impl Plan {
+    /// Whether others than a person at a terminal wait for what becomes of it: they tell refusals from other failures.
+    pub fn is_service(&self) -> bool {
+        matches!(self.input, Input::Sqs(_)) || matches!(self.destination, Destination::Elasticsearch(_))
+    }
+
+    /// Whether it runs until somebody asks it to stop: then stopping is no failure.
+    pub fn is_endless(&self) -> bool {
+        matches!(&self.input, Input::Sqs(sqs) if sqs.exit_when_idle.is_none())
     }
 }
 

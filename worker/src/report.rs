@@ -19,6 +19,8 @@ pub struct Report {
     pub records_in: u64,
     /// Records written.
     pub records_out: u64,
+    /// Of these, records that the sink had before.
+    pub records_duplicate: u64,
     /// Records that the filter did not let through.
     pub records_filtered: u64,
     /// Records that became dead letters.
@@ -47,8 +49,9 @@ impl Report {
             objects_failed: metrics.items_failed.get(),
             records_in: metrics.records_in.get(),
             records_out: metrics.records_out.get(),
+            records_duplicate: metrics.records_duplicate.get(),
             records_filtered: metrics.records_filtered.get(),
-            records_rejected: metrics.records_rejected.get(),
+            records_rejected: metrics.records_rejected(),
             wire_bytes: metrics.wire_bytes.get(),
             decompressed_bytes,
             output_bytes: metrics.output_bytes.get(),
@@ -66,6 +69,7 @@ impl fmt::Display for Report {
             ("objects failed", HumanCount(self.objects_failed).to_string()),
             ("records in", HumanCount(self.records_in).to_string()),
             ("records out", HumanCount(self.records_out).to_string()),
+            ("records duplicate", HumanCount(self.records_duplicate).to_string()),
             ("records filtered out", HumanCount(self.records_filtered).to_string()),
             ("records rejected", HumanCount(self.records_rejected).to_string()),
             ("wire bytes", HumanBytes(self.wire_bytes).to_string()),

@@ -1,4 +1,6 @@
-//! What other programs see of `pf-worker`.
+//! What other programs see of `pf-worker`, and whole jobs of its delivery without any other program.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
 #[path = "it/command_line.rs"]
 mod command_line;
@@ -8,3 +10,5 @@ mod draining;
 mod elasticsearch;
 #[path = "it/metrics_port.rs"]
 mod metrics_port;
+#[path = "it/simulation.rs"]
+mod simulation;

@@ -15,7 +15,7 @@ pub struct Members<R> {
     /// None once the stream has ended.
     member: Option<GzDecoder<Counted<R>>>,
     first: Start,
-    /// Stored bytes of the members that have ended.
+    /// Stored bytes that were taken when the last read ended.
     ended_bytes: u64,
     decompressed_offset: u64,
     starts: Starts,
@@ -46,14 +46,16 @@ impl<R: Read> Members<R> {
 impl<R: Read> Read for Members<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while let Some(mut member) = self.member.take() {
-            let count = member.read(buffer)?;
+            let read = member.read(buffer);
+            // Also behind an error, what was taken stays taken.
+            self.ended_bytes = member.get_ref().taken_bytes;
+            let count = read?;
             if count > 0 || buffer.is_empty() {
                 self.decompressed_offset += count as u64;
                 self.member = Some(member);
                 return Ok(count);
             }
             let mut input = member.into_inner();
-            self.ended_bytes = input.taken_bytes;
             let next = input.fill_buf()?;
             if next.is_empty() {
                 break;

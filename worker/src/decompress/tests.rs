@@ -164,3 +164,28 @@ fn skippable_frames_are_skipped_and_are_starts_too() {
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "cut at {cut}");
     }
 }
+
+#[test]
+fn what_was_taken_of_a_stream_stays_taken_when_it_breaks() {
+    let text: Vec<u8> = (0..40_000_u32)
+        .flat_map(|number| number.to_string().into_bytes())
+        .collect();
+    for (bytes, compression) in [
+        (gzip(&text), Compression::Gzip),
+        (zstd::encode_all(&text[..], 1).unwrap(), Compression::Zstd),
+    ] {
+        let mut stream = Stream::new(&bytes[..bytes.len() / 2], compression, Start::default()).unwrap();
+        let mut taken = 0;
+        let mut buffer = [0; 1000];
+        loop {
+            let read = stream.read(&mut buffer);
+            assert!(stream.taken_bytes() >= taken, "{compression:?}");
+            taken = stream.taken_bytes();
+            match read {
+                Ok(count) => assert!(count > 0, "a stream that is cut has no good end"),
+                Err(_) => break,
+            }
+        }
+        assert!(taken > 0, "{compression:?}");
+    }
+}

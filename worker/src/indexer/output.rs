@@ -3,10 +3,7 @@
 use std::io::{self, Write as _};
 
 use super::json::{self, Encoder};
-use crate::{
-    args::Destination,
-    batch::{Batch, LineBatch},
-};
+use crate::batch::{Batch, LineBatch};
 
 /// Why a batch was not written.
 #[derive(Debug, thiserror::Error)]
@@ -17,28 +14,41 @@ pub enum Error {
     /// Standard output can't be written.
     #[error("cannot write to standard output")]
     Write(#[source] io::Error),
-    /// The place for dead letters can't be written.
-    #[error("cannot keep a dead letter")]
-    DeadLetters(#[source] io::Error),
     /// A column has no form in JSON.
     #[error("cannot write a batch as JSON")]
     Encode(#[source] json::Error),
 }
 
+impl Error {
+    /// Whether the reader has gone, who may have seen enough.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed)
+    }
+}
+
+/// What becomes of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To {
+    /// Standard output.
+    Stdout,
+    /// Nowhere: it is counted.
+    Statistics,
+}
+
 /// One lane's way to the destination.
 #[derive(Debug)]
 pub struct Output {
-    destination: Destination,
+    to: To,
     encoder: Encoder,
     text: Vec<u8>,
     documents: Vec<std::ops::Range<usize>>,
 }
 
 impl Output {
-    /// A way to `destination`.
-    pub fn new(destination: Destination) -> Self {
+    /// A way there.
+    pub fn new(to: To) -> Self {
         Self {
-            destination,
+            to,
             encoder: Encoder::default(),
             text: Vec::new(),
             documents: Vec::new(),
@@ -51,7 +61,7 @@ impl Output {
         self.documents.clear();
         match batch {
             // Statistics need no copy of lines that are already what would be written.
-            Batch::Lines(batch) if self.destination == Destination::Stats => {
+            Batch::Lines(batch) if self.to == To::Statistics => {
                 return Ok(batch
                     .lines
                     .iter()
@@ -65,7 +75,7 @@ impl Output {
                     .map_err(Error::Encode)?;
             }
         }
-        if self.destination == Destination::Stdout {
+        if self.to == To::Stdout {
             let mut stdout = io::stdout().lock();
             stdout
                 .write_all(&self.text)

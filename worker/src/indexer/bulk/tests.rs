@@ -1,3 +1,5 @@
+//! Bodies of bulks: every pair of lines, every identity, every name, by example and by property.
+
 use std::{collections::HashSet, sync::Arc};
 
 use arrow::json::ReaderBuilder;

@@ -1,3 +1,5 @@
+//! What of the flags is taken, and what is said of those that are not.
+
 use clap::Parser;
 
 use super::*;

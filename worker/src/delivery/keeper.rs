@@ -1,0 +1,126 @@
+//! Keeps leases: from receipt to settlement each is extended long before it runs out, wherever its item waits.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use pf_work::{
+    WorkSource,
+    queue::{Error, Failed, Receipt},
+};
+use tokio::time::sleep;
+
+use super::tracked::Tracked;
+use crate::metrics::Metrics;
+
+/// A lease is extended when a third of it is over: two more tries are left before it runs out.
+const EXTENSIONS_PER_LEASE: u32 = 3;
+
+/// Extending more often would only be more calls.
+const EVERY_MIN: Duration = Duration::from_millis(300);
+
+/// The leases of a worker.
+pub struct Keeper {
+    queue: Arc<dyn WorkSource>,
+    /// How long a lease holds from each extension.
+    visibility: Duration,
+    /// By receipt, in an order that a simulation repeats.
+    held: Mutex<BTreeMap<String, Arc<Tracked>>>,
+    /// Held while extensions are on their way: who settles waits for it, so that no extension comes behind a release.
+    extending: tokio::sync::Mutex<()>,
+    metrics: Metrics,
+}
+
+impl Keeper {
+    /// A keeper of leases that `queue` gives for `visibility` each.
+    pub fn new(queue: Arc<dyn WorkSource>, visibility: Duration, metrics: Metrics) -> Self {
+        Self {
+            queue,
+            visibility,
+            held: Mutex::default(),
+            extending: tokio::sync::Mutex::default(),
+            metrics,
+        }
+    }
+
+    /// Keeps the lease of an item from now on.
+    pub fn keep(&self, tracked: &Arc<Tracked>) {
+        let receipt = tracked.lease().receipt.0.clone();
+        let mut held = self.held();
+        held.insert(receipt, Arc::clone(tracked));
+        self.metrics.leases_held.set(held.len() as i64);
+    }
+
+    /// Lets leases go: when this returns, none of them is extended any more.
+    pub async fn let_go<'a>(&self, items: impl IntoIterator<Item = &'a Arc<Tracked>>) {
+        {
+            let mut held = self.held();
+            for tracked in items {
+                held.remove(&tracked.lease().receipt.0);
+            }
+            self.metrics.leases_held.set(held.len() as i64);
+        }
+        drop(self.extending.lock().await);
+    }
+
+    /// How many leases are held.
+    pub fn held_count(&self) -> usize {
+        self.held().len()
+    }
+
+    /// Extends leases for ever.
+    pub async fn run(&self) {
+        loop {
+            sleep((self.visibility / EXTENSIONS_PER_LEASE).max(EVERY_MIN)).await;
+            self.extend().await;
+        }
+    }
+
+    async fn extend(&self) {
+        let _extending = self.extending.lock().await;
+        let (receipts, items): (Vec<Receipt>, Vec<Arc<Tracked>>) = {
+            let held = self.held();
+            held.iter()
+                .map(|(receipt, tracked)| (Receipt(receipt.clone()), Arc::clone(tracked)))
+                .unzip()
+        };
+        if receipts.is_empty() {
+            return;
+        }
+        let failed = match self.queue.extend(&receipts, self.visibility).await {
+            Ok(failed) => failed,
+            Err(error) => {
+                tracing::warn!("leases could not be extended, another try comes before they run out: {error}");
+                return;
+            }
+        };
+        self.metrics
+            .leases_extended
+            .inc_by((receipts.len() - failed.len()) as u64);
+        for Failed { index, error } in failed {
+            let tracked = &items[index];
+            match error {
+                Error::Unavailable { reason } => {
+                    tracing::warn!(uri = tracked.item().uri, "a lease could not be extended yet: {reason}");
+                }
+                // Refused, for example because no lease may be longer: it runs out, whatever we do.
+                Error::LeaseLost | Error::Refused { .. } => {
+                    tracing::warn!(
+                        uri = tracked.item().uri,
+                        seq = tracked.item().seq,
+                        "{error}: the item is left to others"
+                    );
+                    self.metrics.leases_lost.inc();
+                    tracked.lose();
+                    self.held().remove(&receipts[index].0);
+                }
+            }
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Tracked>>> {
+        self.held.lock().expect("no one panics while looking at leases")
+    }
+}

@@ -1,0 +1,307 @@
+//! A leased item while it is worked on: shared by the lane that reads it, the bulks that carry its documents, the keeper of
+//! its lease and the settler.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard,
+    atomic::{AtomicBool, Ordering},
+};
+
+use pf_work::{Checkpoint, Counts, Lease, WorkItem, checkpoint::Position, settle::Outcome};
+use tokio::{sync::mpsc::UnboundedSender, time::Instant};
+
+use super::{
+    budget::ErrorBudget,
+    track::{Done, StepNumber, Track},
+};
+
+/// What the settler is told of an item. As many can wait as items are leased, times two.
+#[derive(Debug)]
+pub enum Event {
+    /// Nothing of it is under way any more, since then.
+    Over(Arc<Tracked>, Instant),
+    /// Enough is acknowledged since the last checkpoint for another one.
+    Progressed(Arc<Tracked>),
+}
+
+/// A leased item.
+#[derive(Debug)]
+pub struct Tracked {
+    lease: Lease,
+    leased_at: Instant,
+    track: Mutex<Progress>,
+    is_lost: AtomicBool,
+    settler: UnboundedSender<Event>,
+    budget: Arc<ErrorBudget>,
+    /// When a checkpoint is worth its write; none where there is no place for it.
+    checkpoints: Option<Interval>,
+}
+
+#[derive(Debug)]
+struct Progress {
+    track: Track,
+    /// What the last checkpoint says, or is being written.
+    checkpointed: Done,
+    checkpointed_at: Instant,
+    is_told: bool,
+}
+
+/// How much is acknowledged from one checkpoint to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interval {
+    /// Decompressed bytes.
+    pub bytes: u64,
+    /// Or any progress, after this time.
+    pub time: std::time::Duration,
+}
+
+/// Less is read again sooner than a checkpoint is written and read.
+const CHECKPOINT_BYTES_MIN: u64 = 16 << 20;
+/// For a slow sink: what is lost when the worker dies is this long at most.
+const CHECKPOINT_TIME: std::time::Duration = std::time::Duration::from_secs(30);
+/// A large object has so many checkpoints at most: a dead worker's successor reads a few percent again.
+const CHECKPOINTS_MAX: u64 = 100;
+
+impl Interval {
+    /// What suits an item of so many bytes as stored.
+    pub fn of(item: &WorkItem) -> Self {
+        let range = item.byte_range();
+        Self {
+            bytes: ((range.end - range.start) / CHECKPOINTS_MAX).max(CHECKPOINT_BYTES_MIN),
+            time: CHECKPOINT_TIME,
+        }
+    }
+}
+
+impl Tracked {
+    /// Follows the item of a new lease, and gives the right to read it. With a checkpoint, reading goes on there; without `checkpoints`
+    /// there is no place for further ones.
+    pub fn follow(
+        lease: Lease,
+        resumed: Option<&Checkpoint>,
+        checkpoints: Option<Interval>,
+        settler: UnboundedSender<Event>,
+        budget: Arc<ErrorBudget>,
+    ) -> Leased {
+        let now = Instant::now();
+        let done = resumed.map_or_else(Done::default, |checkpoint| Done {
+            position: Some(checkpoint.position),
+            counts: checkpoint.counts,
+        });
+        let progress = Progress {
+            track: Track::resumed(done),
+            checkpointed: done,
+            checkpointed_at: now,
+            is_told: false,
+        };
+        let tracked = Self {
+            lease,
+            leased_at: now,
+            track: Mutex::new(progress),
+            is_lost: AtomicBool::new(false),
+            settler,
+            budget,
+            checkpoints,
+        };
+        Leased(Arc::new(tracked))
+    }
+
+    /// What was leased.
+    pub fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// The item.
+    pub fn item(&self) -> &WorkItem {
+        &self.lease.item
+    }
+
+    /// When it was leased.
+    pub fn leased_at(&self) -> Instant {
+        self.leased_at
+    }
+
+    /// Up to where everything is acknowledged.
+    pub fn done(&self) -> Done {
+        self.progress().track.done()
+    }
+
+    /// What happened to it, once nothing of it is under way.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.progress().track.outcome()
+    }
+
+    /// Somebody else has the item, or will.
+    pub fn lose(&self) {
+        self.is_lost.store(true, Ordering::Relaxed);
+    }
+
+    /// Forgets the checkpoint that it was to begin at. Nothing was read yet.
+    pub fn start_over(&self) {
+        self.progress().track = Track::default();
+    }
+
+    /// Why reading on is of no use, if it is of none.
+    pub fn stopped(&self) -> Option<Outcome> {
+        if self.is_lost.load(Ordering::Relaxed) {
+            Some(Outcome::LeaseLost)
+        } else if self.progress().track.has_failed() {
+            // What failed is known to the track, and heavier.
+            Some(Outcome::Interrupted)
+        } else {
+            None
+        }
+    }
+
+    /// A checkpoint that says more than the last one, if there is an entity tag to bind it to. It counts as written.
+    pub fn take_checkpoint(&self) -> Option<Checkpoint> {
+        let item = self.item();
+        let etag = item.etag.clone()?;
+        let mut progress = self.progress();
+        progress.is_told = false;
+        let done = progress.track.done();
+        let position = done.position.filter(|_| done != progress.checkpointed)?;
+        progress.checkpointed = done;
+        progress.checkpointed_at = Instant::now();
+        Some(Checkpoint {
+            v: pf_work::item::VERSION,
+            job: item.job.clone(),
+            seq: item.seq,
+            etag,
+            position,
+            counts: done.counts,
+        })
+    }
+
+    /// Whether there is a checkpoint of the item, as far as we know.
+    pub fn has_checkpoint(&self) -> bool {
+        self.progress().checkpointed.position.is_some()
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.track.lock().expect("no one panics while noting progress")
+    }
+
+    /// Changes the track, and tells the settler what follows.
+    fn change<T>(self: &Arc<Self>, change: impl FnOnce(&mut Track) -> T) -> T {
+        let mut progress = self.progress();
+        let changed = change(&mut progress.track);
+        let event = if progress.track.outcome().is_some() {
+            Some(Event::Over(Arc::clone(self), Instant::now()))
+        } else if !progress.is_told && self.checkpoints.is_some_and(|interval| progress.is_due(interval)) {
+            progress.is_told = true;
+            Some(Event::Progressed(Arc::clone(self)))
+        } else {
+            None
+        };
+        drop(progress);
+        if let Some(event) = event {
+            // Without a settler the worker is gone, and the lease runs out.
+            self.settler.send(event).ok();
+        }
+        changed
+    }
+}
+
+impl Progress {
+    fn is_due(&self, interval: Interval) -> bool {
+        let done = self.track.done();
+        let bytes = done.counts.decompressed_bytes - self.checkpointed.counts.decompressed_bytes;
+        bytes >= interval.bytes
+            || done.position != self.checkpointed.position && self.checkpointed_at.elapsed() >= interval.time
+    }
+}
+
+/// The right to read an item, until it is said how that ended. Dropped without a word, the item is given back.
+#[derive(Debug)]
+pub struct Leased(Arc<Tracked>);
+
+impl Leased {
+    /// The item.
+    pub fn tracked(&self) -> &Arc<Tracked> {
+        &self.0
+    }
+
+    /// Something was read: `counts` of it, up to `position`. What comes back is the lane's own hold.
+    pub fn step(&self, counts: Counts, position: Option<Position>) -> Hold {
+        self.0.budget.read(counts.records_in);
+        let step = self.0.change(|track| track.begin(counts, position));
+        Hold {
+            item: Arc::clone(&self.0),
+            step: Some(step),
+        }
+    }
+
+    /// Reading has ended.
+    pub fn end(self, outcome: Outcome) {
+        self.0.change(|track| track.end(outcome));
+    }
+}
+
+impl Drop for Leased {
+    fn drop(&mut self) {
+        // After `end` the second end is passed over; only the first tells the settler.
+        if self.0.progress().track.is_open() {
+            self.0.change(|track| track.end(Outcome::Interrupted));
+        }
+    }
+}
+
+/// A part of a step that waits to be acknowledged. Dropped without a word, it counts as not taken: nothing is lost silently.
+#[derive(Debug)]
+pub struct Hold {
+    item: Arc<Tracked>,
+    /// None once it is said what became of it.
+    step: Option<StepNumber>,
+}
+
+impl Hold {
+    /// The item.
+    pub fn tracked(&self) -> &Arc<Tracked> {
+        &self.item
+    }
+
+    /// A hold of another part of the same step.
+    #[must_use = "dropped, it counts as not taken"]
+    pub fn another(&self) -> Self {
+        if let Some(step) = self.step {
+            self.item.change(|track| track.hold(step));
+        }
+        Self {
+            item: Arc::clone(&self.item),
+            step: self.step,
+        }
+    }
+
+    /// The part is where it should be, and `counts` say what became of its records.
+    pub fn acknowledge(mut self, counts: Counts) {
+        let spent = self.item.budget.rejected(counts.records_rejected);
+        let Some(step) = self.step.take() else { return };
+        self.item.change(|track| {
+            if let Some(reason) = spent {
+                track.hold(step);
+                track.acknowledge(step, counts);
+                track.fail(step, Outcome::ErrorBudgetSpent { reason });
+            } else {
+                track.acknowledge(step, counts);
+            }
+        });
+    }
+
+    /// The part was not taken.
+    pub fn fail(mut self, outcome: Outcome) {
+        if let Some(step) = self.step.take() {
+            self.item.change(|track| track.fail(step, outcome));
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(step) = self.step.take() {
+            let outcome = Outcome::Unavailable {
+                reason: "what was read was dropped on its way".to_owned(),
+            };
+            self.item.change(|track| track.fail(step, outcome));
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! One lane's way to a sink of bulks: documents of its items are gathered to bodies of a good size, and what becomes of each
+//! document is told to its item.
+//!
+//! A body may carry documents of several items, so that many small objects are no more requests than one large one.
+
+use std::{mem, sync::Arc};
+
+use pf_state::Stage;
+use pf_work::{Counts, settle::Outcome};
+use tokio::{runtime::Handle, task::JoinSet};
+
+use super::{
+    bulk::{Bulk, BulkEncoder, BulkSink, Delivered, Document, End, Origin, Room, Verdict},
+    outlet::unwritable,
+};
+use crate::{
+    batch::{Batch, REJECT_RAW_BYTES_MAX, Reject},
+    delivery::{Hold, Letters},
+    metrics::Metrics,
+};
+
+/// Bodies that are kept for their memory when they are delivered.
+const SPARE_MAX: usize = 2;
+
+/// A lane's bulk that is being filled, and those that are under way.
+pub struct Sending {
+    sink: Arc<dyn BulkSink>,
+    encoder: BulkEncoder,
+    letters: Letters,
+    metrics: Metrics,
+    runtime: Handle,
+    /// A body of so many bytes is sent.
+    bytes_target: usize,
+    bulk: Bulk,
+    /// The items that it carries documents of, in their order.
+    holds: Vec<Hold>,
+    under_way: JoinSet<Bulk>,
+    spare: Vec<Bulk>,
+}
+
+impl Sending {
+    /// A lane's way to `sink`, in bodies of about `bytes_target`, sent on `runtime`.
+    pub fn new(
+        sink: Arc<dyn BulkSink>,
+        encoder: BulkEncoder,
+        bytes_target: usize,
+        letters: Letters,
+        metrics: Metrics,
+        runtime: Handle,
+    ) -> Self {
+        Self {
+            sink,
+            encoder,
+            letters,
+            metrics,
+            runtime,
+            bytes_target,
+            bulk: Bulk::default(),
+            holds: Vec::new(),
+            under_way: JoinSet::new(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// Takes a batch, whose item hears through `hold` what becomes of it. Waits only where the sink has no room.
+    ///
+    /// # Errors
+    /// If a column has no form in JSON: what that means for the item, which has heard of it. Nothing of the batch is sent.
+    pub async fn write(&mut self, origin: &Origin, batch: &Batch, hold: Hold) -> Result<(), Outcome> {
+        let segment = u32::try_from(self.holds.len()).expect("a body has fewer segments than bytes");
+        let before = self.bulk.documents.len();
+        let mut rejects = Vec::new();
+        if let Err(error) = self
+            .encoder
+            .append(&mut self.bulk, origin, segment, batch, &mut rejects)
+        {
+            let outcome = unwritable(&error);
+            hold.fail(outcome.clone());
+            return Err(outcome);
+        }
+        if !rejects.is_empty() {
+            self.letters.keep(hold.another(), Stage::Index, rejects).await;
+        }
+        if self.bulk.documents.len() == before {
+            hold.acknowledge(Counts::default());
+        } else {
+            self.holds.push(hold);
+        }
+        if self.bulk.body.len() >= self.bytes_target {
+            self.flush().await;
+        }
+        Ok(())
+    }
+
+    /// Sends what there is. Waits only where the sink has no room.
+    pub async fn flush(&mut self) {
+        if self.holds.is_empty() {
+            return;
+        }
+        let room = self.sink.room(self.bulk.body.len()).await;
+        while let Some(delivered) = self.under_way.try_join_next() {
+            self.keep_spare(delivered.ok());
+        }
+        let bulk = mem::replace(&mut self.bulk, self.spare.pop().unwrap_or_default());
+        let way = Way {
+            sink: Arc::clone(&self.sink),
+            letters: self.letters.clone(),
+            metrics: self.metrics.clone(),
+        };
+        let delivery = way.deliver(bulk, mem::take(&mut self.holds), room);
+        self.under_way.spawn_on(delivery, &self.runtime);
+    }
+
+    /// Sends what there is, and waits until nothing is under way any more.
+    pub async fn finish(&mut self) {
+        self.flush().await;
+        while self.under_way.join_next().await.is_some() {}
+    }
+
+    fn keep_spare(&mut self, bulk: Option<Bulk>) {
+        if let Some(mut bulk) = bulk
+            && self.spare.len() < SPARE_MAX
+        {
+            bulk.clear();
+            self.spare.push(bulk);
+        }
+    }
+}
+
+/// What one bulk needs on its way.
+struct Way {
+    sink: Arc<dyn BulkSink>,
+    letters: Letters,
+    metrics: Metrics,
+}
+
+/// What became of the documents of one segment.
+#[derive(Debug, Default)]
+struct Tally {
+    counts: Counts,
+    rejects: Vec<Reject>,
+    /// Not all of it was taken.
+    is_pending: bool,
+}
+
+impl Way {
+    async fn deliver(self, bulk: Bulk, holds: Vec<Hold>, room: Room) -> Bulk {
+        let delivered = self.sink.deliver(&bulk).await;
+        drop(room);
+        let not_taken = not_taken(&delivered.end);
+        for (hold, tally) in holds.into_iter().zip(tallies(&bulk, delivered)) {
+            let Tally {
+                counts,
+                rejects,
+                is_pending,
+            } = tally;
+            if is_pending {
+                // Its rejected records are met again when the item is.
+                hold.fail(not_taken.clone());
+                continue;
+            }
+            self.metrics.records_out.inc_by(counts.records_out);
+            self.metrics.records_duplicate.inc_by(counts.records_duplicate);
+            self.metrics.output_bytes.inc_by(counts.output_bytes);
+            if !rejects.is_empty() {
+                self.letters.keep(hold.another(), Stage::Index, rejects).await;
+            }
+            hold.acknowledge(counts);
+        }
+        bulk
+    }
+}
+
+/// What it means for an item that its documents were not taken.
+fn not_taken(end: &End) -> Outcome {
+    match end {
+        End::Done => Outcome::Unavailable {
+            reason: "the sink did not say what became of every document".to_owned(),
+        },
+        End::Unavailable { reason } => Outcome::Unavailable { reason: reason.clone() },
+        End::Refused { reason } => Outcome::Refused { reason: reason.clone() },
+    }
+}
+
+/// What became of each segment's documents.
+fn tallies(bulk: &Bulk, delivered: Delivered) -> Vec<Tally> {
+    let segments = bulk.documents.last().map_or(0, |last| last.segment as usize + 1);
+    let mut tallies: Vec<Tally> = (0..segments).map(|_| Tally::default()).collect();
+    let mut exceptions = delivered.exceptions.into_iter().peekable();
+    for (place, document) in bulk.documents.iter().enumerate() {
+        let tally = &mut tallies[document.segment as usize];
+        let verdict = exceptions
+            .next_if(|(exception, _)| *exception as usize == place)
+            .map(|(_, verdict)| verdict);
+        match verdict {
+            Some(Verdict::Pending) => tally.is_pending = true,
+            Some(Verdict::Rejected { reason }) => {
+                tally.rejects.push(reject(document, bulk.source(place as u32), reason));
+            }
+            taken => {
+                tally.counts.records_out += 1;
+                tally.counts.records_duplicate += u64::from(taken.is_some());
+                tally.counts.output_bytes += u64::from(document.source.end - document.source.start);
+            }
+        }
+    }
+    debug_assert!(
+        exceptions.next().is_none(),
+        "exceptions are of documents of the bulk, in their order"
+    );
+    tallies
+}
+
+/// The document as a rejected record. Of a large one the beginning is kept.
+fn reject(document: &Document, source: &[u8], reason: String) -> Reject {
+    Reject {
+        ordinal: document.ordinal,
+        reason,
+        raw: source[..source.len().min(REJECT_RAW_BYTES_MAX)].to_vec(),
+        record_bytes: source.len() as u64,
+    }
+}

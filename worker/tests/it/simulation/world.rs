@@ -1,0 +1,485 @@
+//! A job, its workers, and what must be true in the end.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use fastrand::Rng;
+use pf_state::{Stage, StateDir, place::Memory};
+use pf_telemetry::Shutdown;
+use pf_work::{Counts, WorkSink as _, memory, memory::MemoryQueue, settle::Outcome as Happened};
+use pf_worker::{
+    dead_letters::DeadLetters,
+    delivery::{
+        ErrorBudget, Keeper, Leased, Letters, Settler, States,
+        leasing::{Leasing, Taken, Until},
+        letters::Place,
+    },
+    ending::Ending,
+    indexer::{
+        bulk::{Addressing, Budget, BulkEncoder, IdMode, Operation, Origin},
+        sending::Sending,
+    },
+    metrics::Metrics,
+    predicate::FieldPath,
+};
+use tokio::{
+    runtime::Handle,
+    sync::{
+        Mutex as AsyncMutex,
+        mpsc::{Receiver, channel, unbounded_channel},
+    },
+    time::{sleep, timeout},
+};
+
+use super::{
+    faults::{FaultyPlace, Link, Met, Queue},
+    objects::{JOB, Kind, Object, Read},
+    sink::{Index, REFUSED, Sink},
+};
+
+/// How long a lease holds.
+const VISIBILITY: Duration = Duration::from_secs(30);
+
+/// Longer than any run takes that comes to its end.
+const RUN_MAX: Duration = Duration::from_hours(24 * 30);
+
+/// A body of so many bytes is sent.
+const BODY_BYTES: usize = 400;
+
+/// One run.
+pub(super) struct World {
+    rng: Rng,
+    objects: Vec<Object>,
+    receives_max: u32,
+    queue: Arc<MemoryQueue>,
+    memory: Arc<Memory>,
+    index: Arc<Mutex<Index>>,
+    met: Met,
+}
+
+fn addressing() -> Arc<Addressing> {
+    Arc::new(Addressing {
+        operation: Operation::Create,
+        id: IdMode::Deterministic,
+        index: "logs".parse().unwrap(),
+        routing: None,
+        timestamp: FieldPath::list("@timestamp").unwrap().remove(0),
+        document_bytes_max: 1 << 20,
+    })
+}
+
+/// What one worker is like.
+struct Temper {
+    link: Link,
+    lanes: usize,
+    per_document: Duration,
+    /// The longest that reading a batch takes.
+    slowest_read: Duration,
+    /// Chance in a thousand that reading a batch fails, as a storage out of reach.
+    read_failures_permille: u32,
+    until: Until,
+}
+
+/// How a worker's life ends.
+enum End {
+    Killed { after: Duration },
+    Drained { after: Duration },
+    ByItself,
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let count = rng.u64(1..30);
+        let objects: Vec<Object> = (0..count).map(|seq| Object::new(seq, &mut rng)).collect();
+        // Mostly so many that no item runs out of tries, sometimes few, so that the policy moves some.
+        let receives_max = if rng.u32(0..8) == 0 { 2 } else { 1000 };
+        let options = memory::Options {
+            visibility: VISIBILITY,
+            receives_max,
+        };
+        Self {
+            rng,
+            objects,
+            receives_max,
+            queue: Arc::new(MemoryQueue::new(options)),
+            memory: Arc::new(Memory::new()),
+            index: Arc::default(),
+            met: Met::default(),
+        }
+    }
+
+    /// Runs to the end, and says what was met. Panics where something is not as it must be.
+    pub(super) fn run(mut self) -> Met {
+        fastrand::seed(self.rng.u64(..));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let items: Vec<_> = self.objects.iter().map(Object::item).collect();
+            self.queue.offer(&items).await.unwrap();
+            if self.rng.u32(0..4) == 0 {
+                // A message may be there twice.
+                self.queue
+                    .offer(&items[..self.rng.usize(0..=items.len())])
+                    .await
+                    .unwrap();
+            }
+            for _ in 0..self.rng.u32(0..5) {
+                self.round().await;
+            }
+            // In the end there is always a worker to whom nothing happens.
+            let last = Temper {
+                link: Link::new(self.rng.fork(), 0, Duration::from_millis(50)),
+                lanes: 2,
+                per_document: Duration::from_millis(1),
+                slowest_read: Duration::from_millis(50),
+                read_failures_permille: 0,
+                until: Until::Idle(VISIBILITY * 40),
+            };
+            timeout(RUN_MAX, self.worker("last".to_owned(), last, End::ByItself))
+                .await
+                .expect("a job comes to its end");
+            self.check().await;
+        });
+        self.met
+    }
+
+    /// Some workers at the same time, with troubles.
+    async fn round(&mut self) {
+        let mut lives = Vec::new();
+        for number in 0..self.rng.u32(1..4) {
+            let slow = |rng: &mut Rng, choices: &[u64]| Duration::from_millis(choices[rng.usize(0..choices.len())]);
+            let rng = &mut self.rng;
+            let failures = [0, 5, 50, 200][rng.usize(0..4)];
+            let slowest_call = slow(rng, &[5, 500, 5_000, 20_000]);
+            let temper = Temper {
+                link: Link::new(rng.fork(), failures, slowest_call),
+                lanes: rng.usize(1..4),
+                per_document: slow(rng, &[0, 10, 1_000]),
+                slowest_read: slow(rng, &[1, 1_000, 20_000]),
+                read_failures_permille: [0, 0, 50][rng.usize(0..3)],
+                until: Until::Asked,
+            };
+            let after = Duration::from_millis(rng.u64(1..400_000));
+            let end = if rng.bool() {
+                self.met.kills += 1;
+                End::Killed { after }
+            } else {
+                self.met.drains += 1;
+                End::Drained { after }
+            };
+            let name = format!("{number}-{}", rng.u32(..));
+            lives.push(self.worker(name, temper, end));
+        }
+        for counts in futures::future::join_all(lives).await {
+            self.met += counts;
+        }
+    }
+
+    /// A worker's life.
+    fn worker(&self, name: String, temper: Temper, end: End) -> impl Future<Output = Met> + use<> {
+        let Temper {
+            link,
+            lanes,
+            per_document,
+            slowest_read,
+            read_failures_permille,
+            until,
+        } = temper;
+        let shutdown = Shutdown::new();
+        let ending = Arc::new(Ending::new(shutdown.clone()));
+        let metrics = Metrics::new(&prometheus::Registry::new());
+        let queue = Arc::new(Queue {
+            queue: Arc::clone(&self.queue),
+            link: link.clone(),
+        });
+        let keeper = Arc::new(Keeper::new(queue.clone(), VISIBILITY, metrics.clone()));
+        let place = Arc::new(FaultyPlace {
+            memory: Arc::clone(&self.memory),
+            link: link.clone(),
+        });
+        let states = Arc::new(States::new(name, move |job| StateDir::at(place.clone(), job)));
+        let (letters, store) = Letters::to(Place::State(Arc::clone(&states)), metrics.clone());
+        let (events, settler_events) = unbounded_channel();
+        let settler = Settler {
+            queue: queue.clone(),
+            keeper: Arc::clone(&keeper),
+            states: Some(Arc::clone(&states)),
+            dead_letters: Arc::new(DeadLetters::shown()),
+            tries_max: None,
+            ending: Arc::clone(&ending),
+            metrics: metrics.clone(),
+        };
+        let leasing = Leasing {
+            queue,
+            polls: 1,
+            until,
+            keeper: Arc::clone(&keeper),
+            states: Some(states),
+            settler: events,
+            budget: Arc::new(ErrorBudget::default()),
+            ending,
+            metrics: metrics.clone(),
+        };
+        let sink = Arc::new(Sink {
+            index: Arc::clone(&self.index),
+            link: link.clone(),
+            room: Budget::new(4 * BODY_BYTES, None),
+            per_document,
+        });
+        let (sender, receiver) = channel(3);
+        let receiver = Arc::new(AsyncMutex::new(receiver));
+        let lane = Lane {
+            objects: Arc::new(self.objects.clone()),
+            letters: letters.clone(),
+            shutdown: shutdown.clone(),
+            link: link.clone(),
+            slowest_read,
+            read_failures_permille,
+        };
+        let sending = {
+            let (letters, metrics) = (letters, metrics.clone());
+            move || {
+                Sending::new(
+                    sink.clone(),
+                    BulkEncoder::new(addressing()),
+                    BODY_BYTES,
+                    letters.clone(),
+                    metrics.clone(),
+                    Handle::current(),
+                )
+            }
+        };
+        async move {
+            let lanes = (0..lanes).map(|_| lane.clone().run(Arc::clone(&receiver), sending()));
+            let lanes: Vec<_> = lanes.collect();
+            drop((lane, sending, receiver));
+            let work = async {
+                tokio::join!(
+                    leasing.run(sender, |taken| taken),
+                    futures::future::join_all(lanes),
+                    store.run(),
+                    settler.run(settler_events)
+                );
+            };
+            let ends = async {
+                match end {
+                    End::Killed { after } => {
+                        sleep(after).await;
+                        link.kill();
+                        // What it does from now on, nobody hears of. Its memory goes with the run.
+                        sleep(Duration::from_millis(1)).await;
+                    }
+                    End::Drained { after } => {
+                        sleep(after).await;
+                        shutdown.drain();
+                        std::future::pending::<()>().await;
+                    }
+                    End::ByItself => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = ends => {}
+                () = work => {}
+                () = keeper.run() => {}
+            }
+            assert_eq!(metrics.items_unbalanced.get(), 0, "a record is unaccounted for");
+            Met {
+                resumed: metrics.items_resumed.get(),
+                lost_leases: metrics.leases_lost.get(),
+                duplicates: metrics.records_duplicate.get(),
+                rejected: metrics.records_rejected(),
+                released: metrics.items_released.get(),
+                ..Met::default()
+            }
+        }
+    }
+
+    /// What must be true whatever happened.
+    async fn check(&mut self) {
+        let state = StateDir::in_memory(Arc::clone(&self.memory), JOB);
+        let ledger = state.ledger().await.unwrap();
+        let depth = self.queue.depth();
+        assert_eq!(
+            (depth.visible, depth.in_flight, depth.delayed),
+            (0, 0, 0),
+            "the queue is empty"
+        );
+
+        let dead: BTreeMap<u64, String> = self
+            .queue
+            .dead_letters()
+            .into_iter()
+            .map(|letter| (letter.item.seq, letter.reason))
+            .collect();
+        let mut rejected = BTreeSet::new();
+        let mut reader = state.read_dead_letters().await.unwrap();
+        while let Some(letters) = reader.next().await.unwrap() {
+            for letter in letters {
+                let object = &self.objects[letter.seq as usize];
+                let line = &object.lines[object.line_at(letter.ordinal)];
+                assert_eq!(letter.raw, line.text.as_bytes());
+                let (kind, reason) = match letter.stage {
+                    Stage::Decode => (Kind::Undecodable, "not a JSON object"),
+                    _ => (Kind::Unindexable, REFUSED),
+                };
+                assert_eq!((line.kind, letter.reason.as_str()), (kind, reason), "a true reason");
+                assert!(rejected.insert((letter.seq, letter.ordinal)), "told once");
+            }
+        }
+
+        let index = self.index.lock().unwrap();
+        // By what they say, not by their ids: under two ids a record would be there twice.
+        let mut documents = BTreeSet::new();
+        for document in index.documents.values() {
+            assert!(documents.insert(document.as_str()), "{document} is there twice");
+        }
+        let mut expected = Counts::default();
+        for object in &self.objects {
+            let seq = object.seq;
+            let moved_by_policy = !ledger.settled().contains(seq);
+            if moved_by_policy {
+                assert!(
+                    self.receives_max < 1000 && dead.contains_key(&seq),
+                    "item {seq} is forgotten"
+                );
+                self.met.redriven_by_policy += 1;
+            }
+            let is_completed = ledger.completed.contains(seq);
+            assert!(
+                !(is_completed && object.broken_at.is_some()),
+                "a broken object is no success"
+            );
+            if let Some(reason) = ledger.reasons.get(&seq) {
+                assert_eq!(reason, "corrupt: simulated");
+                // A worker may die between ledger and queue; then the policy moves the item, or another worker does.
+                assert!(dead.contains_key(&seq), "what is given up is kept");
+            }
+            for line in object.readable() {
+                let is_there = documents.remove(line.text.as_str());
+                let is_letter = rejected.contains(&(seq, line.offset));
+                let must = (
+                    line.kind == Kind::Good,
+                    matches!(line.kind, Kind::Undecodable | Kind::Unindexable),
+                );
+                if moved_by_policy {
+                    assert!(must.0 || !is_there);
+                } else {
+                    assert_eq!((is_there, is_letter), must, "item {seq}, {line:?}");
+                    let count = |counts: &mut Counts| match line.kind {
+                        Kind::Good => counts.records_out += 1,
+                        Kind::Filtered => counts.records_filtered += 1,
+                        Kind::Undecodable | Kind::Unindexable => counts.records_rejected += 1,
+                    };
+                    expected.records_in += 1;
+                    count(&mut expected);
+                }
+            }
+        }
+        assert!(documents.is_empty(), "nothing else is there: {documents:?}");
+        assert!(ledger.unbalanced.is_empty());
+        let told = Counts {
+            records_in: ledger.counts.records_in,
+            records_out: ledger.counts.records_out,
+            records_filtered: ledger.counts.records_filtered,
+            records_rejected: ledger.counts.records_rejected,
+            ..Counts::default()
+        };
+        assert_eq!(told, expected, "each item counts once");
+        self.met.settled_again += ledger.repeats;
+        self.met.duplicates += index.duplicates;
+    }
+}
+
+/// A lane that reads simulated objects.
+#[derive(Clone)]
+struct Lane {
+    objects: Arc<Vec<Object>>,
+    letters: Letters,
+    shutdown: Shutdown,
+    link: Link,
+    slowest_read: Duration,
+    read_failures_permille: u32,
+}
+
+impl Lane {
+    async fn run(self, work: Arc<AsyncMutex<Receiver<Taken>>>, mut sending: Sending) {
+        loop {
+            let next = match work.try_lock() {
+                Ok(mut work) => work.try_recv().ok(),
+                Err(_) => None,
+            };
+            let next = if next.is_some() {
+                next
+            } else {
+                sending.flush().await;
+                work.lock().await.recv().await
+            };
+            let Some(Taken { leased, checkpoint }) = next else {
+                break;
+            };
+            if self.shutdown.is_draining() {
+                drop(leased);
+                continue;
+            }
+            let object = &self.objects[leased.tracked().item().seq as usize];
+            let from = match checkpoint.map(|checkpoint| checkpoint.position) {
+                Some(pf_work::checkpoint::Position::Byte { offset }) => object.line_at(offset),
+                _ => 0,
+            };
+            let outcome = self.read(object, from, &leased, &mut sending).await;
+            leased.end(outcome);
+        }
+        sending.finish().await;
+    }
+
+    async fn read(&self, object: &Object, mut from: usize, leased: &Leased, sending: &mut Sending) -> Happened {
+        let origin = Origin::new(leased.tracked().item());
+        loop {
+            sleep(Duration::from_millis(
+                self.link.roll(self.slowest_read.as_millis() as u32 + 1).into(),
+            ))
+            .await;
+            self.link.alive().await;
+            if self.link.roll(1000) < self.read_failures_permille {
+                return Happened::Unavailable {
+                    reason: "simulated".to_owned(),
+                };
+            }
+            let count = 1 + self.link.roll(8) as usize;
+            let Some(read) = object.read(from, count) else {
+                return match object.broken_at {
+                    Some(_) => Happened::Broken {
+                        reason: "corrupt: simulated".to_owned(),
+                    },
+                    None => Happened::Finished,
+                };
+            };
+            let Read {
+                batch,
+                rejects,
+                counts,
+                position,
+            } = read;
+            from += counts.records_in as usize;
+            let hold = leased.step(counts, Some(position));
+            if !rejects.is_empty() {
+                self.letters.keep(hold.another(), Stage::Decode, rejects).await;
+            }
+            sending.write(&origin, &batch, hold).await.unwrap();
+            if let Some(outcome) = leased.tracked().stopped() {
+                return outcome;
+            }
+            if self.shutdown.is_draining() {
+                return Happened::Interrupted;
+            }
+        }
+    }
+}
