@@ -22,7 +22,8 @@ pub enum Task {
     /// Run an IngestJob on this machine, without a cluster
     ///
     /// The job is checked as the API server would check it, and then by pf-discoverer and pf-worker, found beside this
-    /// program or on the PATH. Only then are the two run as its plan says, joined by a pipe. Credentials come from your own environment. PF_LOG and
+    /// program or on the PATH. Only then are the two run as its plan says: joined by a pipe, or one after the other where the job has a
+    /// queue; and where it has a state directory, `pf-discoverer verify` has the last word. Credentials come from your own environment. PF_LOG and
     /// PF_LOG_FORMAT reach both programs; of other PF_ variables they see none, because the job file alone says what they do.
     #[command(after_help = LOCAL_EXAMPLES)]
     Local(Local),
@@ -40,6 +41,9 @@ pub struct Local {
     /// Keep rejected records in this file [default: the first ten are shown, all are counted]
     #[arg(long, value_name = "FILE", env = "PF_DEAD_LETTERS")]
     pub dead_letters: Option<PathBuf>,
+    /// Where the Secrets that the job names are: each a folder of files, as Kubernetes mounts them
+    #[arg(long, value_name = "DIR", env = "PF_SECRETS")]
+    pub secrets: Option<PathBuf>,
     /// Print the two command lines and what the listing would do, and process nothing
     #[arg(long, env = "PF_DRY_RUN")]
     pub dry_run: bool,
@@ -60,6 +64,7 @@ Examples:
   pf-operator local -f examples/access-logs.yaml
   pf-operator local -f job.yaml --dry-run
   pf-operator local -f job.yaml --threads 4 --dead-letters rejected.ndjson > records.ndjson
+  pf-operator local -f into-elasticsearch.yaml --secrets ./secrets   # ./secrets/NAME/KEY
 
 Exit codes, the first that holds for one of the two programs:
   64  bad usage, or a bad job file; nothing was run

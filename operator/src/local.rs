@@ -1,4 +1,5 @@
-//! Runs a job on this machine: `pf-discoverer | pf-worker`, joined by a pipe of the operating system.
+//! Runs a job on this machine: `pf-discoverer | pf-worker`, joined by a pipe of the operating system, or one after the other
+//! where the job has a queue between them. Where it has a state directory, `pf-discoverer verify` proves the end.
 //!
 //! The work is theirs; here they are found, started, told to stop and waited for. The two get their own process groups, so
 //! that each signal reaches each of them exactly once, whoever sent it and to whom.
@@ -23,7 +24,10 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use crate::plan::{Plan, origin::Program, shell_quoted};
+use crate::{
+    crd::IngestJob,
+    plan::{Plan, origin::Program, shell_quoted},
+};
 
 pub use self::check::{Refusal, check};
 
@@ -93,13 +97,27 @@ pub fn files_uri(folder: &Path, path: &str) -> Result<String, String> {
     Ok(format!("file://{text}{slash}"))
 }
 
+/// The name that is in the Secret of `auth.basic`, if the job has one, as a file below `folder`.
+pub fn username(job: &IngestJob, folder: &Path) -> Result<Option<String>, String> {
+    let auth = job.spec.sink.elasticsearch.as_ref().and_then(|sink| sink.auth.as_ref());
+    let Some(secret) = auth.and_then(|auth| auth.basic.as_ref()) else {
+        return Ok(None);
+    };
+    let path = folder.join(&secret.name).join("username");
+    match fs::read_to_string(&path) {
+        Ok(name) => Ok(Some(name.trim_end().to_owned())),
+        Err(error) => Err(format!("cannot read the name from {}: {error}", path.display())),
+    }
+}
+
 /// Writes both command lines and lets the discoverer say what it would do. The result is the exit code.
 pub async fn dry_run(programs: &Programs, plan: &Plan) -> anyhow::Result<u8> {
     let line =
         |name, arguments: &[String]| shell_quoted([name].into_iter().chain(arguments.iter().map(String::as_str)));
     let lines = format!(
-        "{} |\n  {}\n",
+        "{} {}\n  {}\n",
         line("pf-discoverer", &plan.discoverer),
+        if plan.has_queue { "&&" } else { "|" },
         line("pf-worker", &plan.worker)
     );
     io::stdout()
@@ -113,9 +131,45 @@ pub async fn dry_run(programs: &Programs, plan: &Plan) -> anyhow::Result<u8> {
     Ok(verdict(ended, Ended::Code(EXIT_OK.into())))
 }
 
-/// Runs the plan to its end. The result is the exit code.
-pub async fn run(programs: &Programs, plan: &Plan) -> anyhow::Result<u8> {
+/// Runs the plan to its end, and has it verified where there is a state directory. The result is the exit code.
+pub async fn run(programs: &Programs, plan: &Plan, has_state: bool) -> anyhow::Result<u8> {
     let shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
+    let ran = if plan.has_queue {
+        in_turn(programs, plan, &shutdown).await?
+    } else {
+        joined(programs, plan, &shutdown).await?
+    };
+    if !has_state || ![EXIT_OK, EXIT_DEAD_LETTERS].contains(&ran) {
+        return Ok(ran);
+    }
+    let mut verify = Command::new(&programs.discoverer);
+    without_our_settings(verify.arg("verify").args(plan.verify_arguments()).process_group(0));
+    verify.stdin(Stdio::null()).stdout(Stdio::null());
+    let mut verify = start("pf-discoverer verify", verify)?;
+    let proven = wait(&mut verify, &shutdown).await?.exit_code();
+    Ok(if proven == EXIT_OK { ran } else { proven })
+}
+
+/// First everything is offered to the queue, and then worked on.
+async fn in_turn(programs: &Programs, plan: &Plan, shutdown: &Shutdown) -> anyhow::Result<u8> {
+    let mut discoverer = command(&programs.discoverer, &plan.discoverer);
+    discoverer.stdin(Stdio::null());
+    let mut discoverer = start("pf-discoverer", discoverer)?;
+    let discovered = wait(&mut discoverer, shutdown).await?;
+    if discovered.exit_code() != EXIT_OK {
+        return Ok(discovered.exit_code());
+    }
+    if shutdown.is_draining() {
+        return Ok(EXIT_FAILED);
+    }
+    let mut worker = command(&programs.worker, &plan.worker);
+    worker.stdin(Stdio::null());
+    let mut worker = start("pf-worker", worker)?;
+    Ok(verdict(discovered, wait(&mut worker, shutdown).await?))
+}
+
+/// Both at the same time, joined by a pipe.
+async fn joined(programs: &Programs, plan: &Plan, shutdown: &Shutdown) -> anyhow::Result<u8> {
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen to signals")?;
     let (items, items_in) = io::pipe().context("cannot make a pipe")?;
     let mut worker = command(&programs.worker, &plan.worker);
@@ -129,8 +183,8 @@ pub async fn run(programs: &Programs, plan: &Plan) -> anyhow::Result<u8> {
     let discoverer_id = id(&discoverer);
 
     let both = async {
-        tokio::join!(wait(&mut discoverer, &shutdown), async {
-            let ended = wait(&mut worker, &shutdown).await;
+        tokio::join!(wait(&mut discoverer, shutdown), async {
+            let ended = wait(&mut worker, shutdown).await;
             if let Ok(ended) = ended
                 && ![EXIT_OK, EXIT_DEAD_LETTERS].contains(&ended.exit_code())
             {
@@ -154,12 +208,17 @@ pub async fn run(programs: &Programs, plan: &Plan) -> anyhow::Result<u8> {
 fn command(program: &Path, arguments: &[String]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).process_group(0);
+    without_our_settings(&mut command);
+    command
+}
+
+/// Takes out of a child's environment what would set its flags.
+fn without_our_settings(command: &mut Command) {
     let ours = |name: &OsString| name.to_str().is_some_and(|name| name.starts_with(VARIABLE_PREFIX));
     let kept = |name: &OsString| VARIABLES_KEPT.iter().any(|kept| name.as_os_str() == *kept);
     for (name, _) in env::vars_os().filter(|(name, _)| ours(name) && !kept(name)) {
         command.env_remove(name);
     }
-    command
 }
 
 fn start(name: &str, mut command: Command) -> anyhow::Result<Child> {

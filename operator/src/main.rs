@@ -64,7 +64,15 @@ async fn run_local(args: &Local) -> anyhow::Result<u8> {
         files_uri: None,
         threads: args.threads,
         dead_letters: args.dead_letters.as_deref(),
+        secrets: args.secrets.as_deref(),
+        username: None,
     };
+    if let Some(folder) = &args.secrets {
+        settings.username = local::username(&file.job, folder).map_err(|message| {
+            let path = FieldPath::parse("spec.sink.elasticsearch.auth.basic");
+            file.bad(&[Complaint { path, message }])
+        })?;
+    }
     if let Some(files) = &file.job.spec.source.files {
         let uri = local::files_uri(&file.folder, &files.path).map_err(|message| {
             let path = FieldPath::parse("spec.source.files.path");
@@ -91,7 +99,7 @@ async fn run_local(args: &Local) -> anyhow::Result<u8> {
     if args.dry_run {
         local::dry_run(&programs, &plan).await
     } else {
-        local::run(&programs, &plan).await
+        local::run(&programs, &plan, file.job.spec.state.is_some()).await
     }
 }
 

@@ -3,12 +3,13 @@
 //! Every struct of the job is taken apart without `..`, so that a new field can't be forgotten: it is translated, refused
 //! with a message, or listed as unused.
 
+mod delivery;
 pub mod origin;
 
 use std::path::Path;
 
 use crate::{
-    crd::{Compression, Discoverer, Format, IngestJob, IngestJobSpec, Prefetch, S3, Sink, Source, Workers},
+    crd::{Compression, Discoverer, Format, IngestJob, IngestJobSpec, Prefetch, S3, Source, Workers},
     validate::{Complaint, FieldPath},
 };
 
@@ -21,17 +22,33 @@ pub struct Settings<'a> {
     pub threads: Option<u16>,
     /// The file for rejected records.
     pub dead_letters: Option<&'a Path>,
+    /// The folder in which each Secret is a folder of files, as Kubernetes mounts them.
+    pub secrets: Option<&'a Path>,
+    /// The name in the Secret of `sink.elasticsearch.auth.basic`.
+    pub username: Option<String>,
 }
 
 /// The arguments of the two programs, without their names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// Of pf-discoverer, whose standard output is pf-worker's standard input.
+    /// Whether there is a queue between the two: then one runs after the other. Else the standard output of the first is the
+    /// standard input of the second.
+    pub has_queue: bool,
+    /// Of pf-discoverer.
     pub discoverer: Vec<String>,
     /// Of pf-worker.
     pub worker: Vec<String>,
     /// Fields that are set but only mean something in a cluster.
     pub unused: Vec<&'static str>,
+}
+
+impl Plan {
+    /// The flags of the discovery that `verify` needs, to find the same job's state.
+    pub fn verify_arguments(&self) -> impl Iterator<Item = &String> {
+        let shared = ["--job=", "--state=", "--s3-endpoint=", "--region="];
+        let is_shared = move |argument: &&String| shared.iter().any(|flag| argument.starts_with(flag));
+        self.discoverer.iter().filter(is_shared)
+    }
 }
 
 /// Plans a job for this machine. The complaints name every field that can't be honoured here.
@@ -58,34 +75,13 @@ pub fn plan(job: &IngestJob, settings: &Settings<'_>) -> Result<Plan, Vec<Compla
             refused.push(Complaint::new(FieldPath::parse(field), message));
         }
     };
-    refuse(
-        queue.is_some(),
-        "spec.queue",
-        "leave it out, the programs are joined by a pipe",
-    );
     refuse(transform.is_some(), "spec.transform", "`columns` and `where` are");
     refuse(!enrichment.is_empty(), "spec.enrichment", "`columns` and `where` are");
-    refuse(
-        state.is_some(),
-        "spec.state",
-        "leave it out, every run starts from the beginning",
-    );
-    refuse(
-        error_budget.is_some(),
-        "spec.errorBudget",
-        "leave it out, rejected records are counted and never stop a run",
-    );
     refuse(
         *suspend == Some(true),
         "spec.suspend",
         "leave it out, or interrupt the run",
     );
-    refuse(
-        sink.elasticsearch.is_some(),
-        "spec.sink.elasticsearch",
-        "`stats` and `stdout` are",
-    );
-
     let mut plan = Plan::default();
     discoverer_arguments(job, source, settings, &mut plan.discoverer);
     if ttl_seconds_after_finished.is_some() {
@@ -96,18 +92,10 @@ pub fn plan(job: &IngestJob, settings: &Settings<'_>) -> Result<Plan, Vec<Compla
     {
         plan.unused.push("spec.discoverer.podTemplate");
     }
-    let Sink {
-        elasticsearch: _,
-        stats,
-        stdout,
-    } = sink;
-    let destination = match (stats, stdout) {
-        (Some(_), _) => "stats",
-        (None, Some(_)) => "stdout",
-        // Refused above.
-        (None, None) => "",
-    };
-    flag(&mut plan.worker, "destination", Some(destination));
+    delivery::queue(queue.as_ref(), &mut plan, &mut refused);
+    delivery::state(state.as_ref(), source, &mut plan, &mut refused);
+    delivery::sink(sink, settings, &mut plan.worker, &mut refused);
+    delivery::error_budget(error_budget.as_ref(), &mut plan.worker);
     flag(
         &mut plan.worker,
         "columns",
@@ -129,6 +117,10 @@ pub fn plan(job: &IngestJob, settings: &Settings<'_>) -> Result<Plan, Vec<Compla
             *anonymous == Some(true),
             &mut plan.worker,
         );
+    }
+    if state.is_some() && settings.dead_letters.is_some() {
+        let message = "keeps rejected records itself: leave out --dead-letters, or the state".to_owned();
+        refused.push(Complaint::new(FieldPath::parse("spec.state"), message));
     }
     flag(
         &mut plan.worker,

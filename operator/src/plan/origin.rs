@@ -46,6 +46,10 @@ impl Program {
                 ("compression", "spec.source.compression"),
                 ("split-bytes", "spec.source.splitBytes"),
                 ("max-objects", "spec.source.maxObjects"),
+                ("destination", "spec.queue"),
+                ("sqs-queue-url", "spec.queue.sqs.url"),
+                ("sqs-endpoint", "spec.queue.sqs.endpoint"),
+                ("state", "spec.state.uri"),
             ],
             Self::Worker => &[
                 ("destination", "spec.sink"),
@@ -59,6 +63,24 @@ impl Program {
                 ("region", "spec.source.s3.region"),
                 ("s3-endpoint", "spec.source.s3.endpoint"),
                 ("anonymous", "spec.source.s3.anonymous"),
+                ("input", "spec.queue"),
+                ("exit-when-idle", "spec.queue"),
+                ("sqs-queue-url", "spec.queue.sqs.url"),
+                ("sqs-endpoint", "spec.queue.sqs.endpoint"),
+                ("sqs-visibility-timeout", "spec.queue.sqs.visibilityTimeoutSeconds"),
+                ("sqs-dead-letter-queue-url", "spec.queue.sqs.deadLetterQueueUrl"),
+                ("state", "spec.state.uri"),
+                ("max-rejected", "spec.errorBudget"),
+                ("es-url", "spec.sink.elasticsearch.urls"),
+                ("es-index", "spec.sink.elasticsearch.index"),
+                ("es-data-stream", "spec.sink.elasticsearch.dataStream"),
+                ("es-id", "spec.sink.elasticsearch.id"),
+                ("es-pipeline", "spec.sink.elasticsearch.pipeline"),
+                ("es-compression", "spec.sink.elasticsearch.compression"),
+                ("es-api-key-file", "spec.sink.elasticsearch.auth.apiKey"),
+                ("es-username", "spec.sink.elasticsearch.auth.basic"),
+                ("es-password-file", "spec.sink.elasticsearch.auth.basic"),
+                ("es-ca-file", "spec.sink.elasticsearch.ca"),
             ],
         }
     }
@@ -136,8 +158,8 @@ mod tests {
     use super::*;
     use crate::{crd, job_file::JobFile, plan};
 
-    /// Everything that `local` accepts, once for each kind of source and sink.
-    const EVERYTHING: [&str; 2] = [
+    /// Everything that `local` accepts, once for each kind of source, queue, sign-in and sink.
+    const EVERYTHING: [&str; 4] = [
         "\
 apiVersion: paraflow.dev/v1alpha1
 kind: IngestJob
@@ -170,6 +192,39 @@ spec:
   source: {files: {path: logs}}
   sink: {stats: {}}
 ",
+        "\
+apiVersion: paraflow.dev/v1alpha1
+kind: IngestJob
+metadata: {name: delivery}
+spec:
+  source: {s3: {bucket: my-bucket}}
+  queue:
+    sqs:
+      url: 'https://sqs.eu-central-1.amazonaws.com/1/jobs'
+      deadLetterQueueUrl: 'https://sqs.eu-central-1.amazonaws.com/1/jobs-dead'
+      endpoint: 'http://localhost:9324'
+      visibilityTimeoutSeconds: 60
+      maxReceives: 3
+  state: {uri: 's3://my-bucket/state/'}
+  errorBudget: {rejectedRecords: 10, rejectedPercent: 1}
+  sink:
+    elasticsearch:
+      urls: ['https://a:9200', 'https://b:9200']
+      index: logs
+      id: {mode: field, field: request.id}
+      auth: {apiKey: {name: es, key: api-key}}
+      ca: {name: es-ca, key: ca.crt}
+      pipeline: geo
+      compression: gzip
+",
+        "\
+apiVersion: paraflow.dev/v1alpha1
+kind: IngestJob
+metadata: {name: stream}
+spec:
+  source: {files: {path: logs}}
+  sink: {elasticsearch: {urls: ['http://a:9200'], dataStream: logs-a-b, auth: {basic: {name: es-user}}}}
+",
     ];
 
     fn job(text: &str) -> IngestJob {
@@ -178,11 +233,7 @@ spec:
     }
 
     fn settings() -> Settings<'static> {
-        Settings {
-            files_uri: None,
-            threads: None,
-            dead_letters: None,
-        }
+        Settings::default()
     }
 
     fn check(program: Program, said: &str, expected: &str) {
@@ -199,7 +250,9 @@ spec:
                 let settings = Settings {
                     files_uri: text.contains("files:").then(|| "file:///logs/".to_owned()),
                     threads: None,
-                    dead_letters: Some(Path::new("rejected.ndjson")),
+                    dead_letters: (!text.contains("state:")).then(|| Path::new("rejected.ndjson")),
+                    secrets: Some(Path::new("secrets")),
+                    username: Some("elastic".to_owned()),
                 };
                 let plan = plan::plan(&job(text), &settings).expect("the jobs here can run");
                 let arguments = match program {

@@ -239,14 +239,11 @@ fn every_complaint_is_told_at_once() {
 #[test]
 fn what_only_a_cluster_can_do_is_refused_and_not_ignored() {
     for (field, value) in [
-        ("queue", "{sqs: {}}"),
         ("transform", "{script: 'record'}"),
         (
             "enrichment",
             "[{name: t, type: exact, s3: {uri: 's3://my-bucket/t.ndjson'}}]",
         ),
-        ("state", "{uri: 's3://my-bucket/state/'}"),
-        ("errorBudget", "{rejectedRecords: 5}"),
         ("suspend", "true"),
     ] {
         let job = GOOD.replace("  sink:", &format!("  {field}: {value}\n  sink:"));
@@ -261,13 +258,16 @@ fn what_only_a_cluster_can_do_is_refused_and_not_ignored() {
             complaints[0]
         );
     }
+    check(("  sink:", "  queue: {sqs: {}}\n  sink:"), &expect![[r#"
+        pf-operator: job.yaml:9:11: spec.queue.sqs.url: is needed by `pf-operator local`: only in a cluster a job makes a queue of its own
+    "#]]);
     check(
         (
             "stats: {}",
-            "elasticsearch: {urls: ['http://localhost:9200'], index: logs}",
+            "elasticsearch: {urls: ['http://localhost:9200'], index: logs, auth: {apiKey: {name: es, key: api-key}}}",
         ),
         &expect![[r#"
-            pf-operator: job.yaml:10:5: spec.sink.elasticsearch: is not supported by `pf-operator local`: `stats` and `stdout` are
+            pf-operator: job.yaml:10:74: spec.sink.elasticsearch.auth.apiKey: names a Secret of a cluster: give `--secrets DIR`, in which es/api-key is a file with what is in the Secret
         "#]],
     );
 }
