@@ -88,6 +88,15 @@ impl S3 {
             .to_owned()
     }
 
+    /// The entity tag of an object, without its quotes.
+    pub fn etag(&self, bucket: &str, key: &str) -> String {
+        let answer = self.must("GET", &signed::path(bucket, key), "", b"");
+        let etag = answer
+            .header("etag")
+            .expect("the server names the entity tag of what it has");
+        etag.trim_matches('"').to_owned()
+    }
+
     /// Stores many objects, some at a time.
     pub fn put_all(&self, bucket: &str, objects: &[(String, Vec<u8>)]) {
         std::thread::scope(|scope| {

@@ -7,6 +7,7 @@ mod it {
     mod bad_input;
     mod compose;
     mod datasets;
+    mod delivery;
     mod docs;
     mod formats;
     mod jobs;

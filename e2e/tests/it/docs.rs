@@ -2,6 +2,8 @@
 
 use std::{env, fs, process::Command};
 
+use pf_e2e::{Elasticsearch, S3, Sqs};
+
 use super::programs::{command, generate, program, workspace};
 
 /// The README's shell examples, without the two scripts: one builds a release, the other runs this test.
@@ -22,7 +24,7 @@ fn every_example_of_the_readme_runs_and_shows_something() {
     fs::create_dir(folder.path().join("examples")).unwrap();
     let job = "examples/access-logs.yaml";
     fs::copy(workspace().join(job), folder.path().join(job)).unwrap();
-    let server = pf_e2e::S3::shared();
+    let server = S3::shared();
     let bucket = server.make_bucket("readme");
     server.put(&bucket, "access/a.ndjson", b"{\"status\":500}\n");
 
@@ -34,9 +36,16 @@ fn every_example_of_the_readme_runs_and_shows_something() {
     )
     .unwrap();
     let examples = examples();
-    assert_eq!(examples.len(), 4, "an example was added or lost: {examples:#?}");
+    assert_eq!(examples.len(), 5, "an example was added or lost: {examples:#?}");
+    let queue = Sqs::shared().make_queue("readme", 60, 5);
+    fs::write(folder.path().join("key"), "id:secret").unwrap();
     for example in examples {
-        let script = example.replace("--bucket logs", &format!("--bucket {bucket}"));
+        // The names that a person has others for.
+        let script = example
+            .replace("--bucket logs", &format!("--bucket {bucket}"))
+            .replace("s3://logs/", &format!("s3://{bucket}/"))
+            .replace("https://es:9200", &Elasticsearch::shared().endpoint())
+            .replace("--exit-when-idle 1m", "--exit-when-idle 2s");
         // As a person's shell would have it, but for the settings that tests never take from outside.
         let clean = command("pf-worker", &[]);
         let mut shell = Command::new("bash");
@@ -49,6 +58,7 @@ fn every_example_of_the_readme_runs_and_shows_something() {
         shell
             .envs(server.environment())
             .env("PF_S3_ENDPOINT", server.endpoint())
+            .env("QUEUE", &queue.url)
             .env("PATH", &path);
         let output = shell.output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);

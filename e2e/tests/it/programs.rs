@@ -135,7 +135,12 @@ pub(crate) fn command(name: &str, arguments: &[&str]) -> Command {
 
 /// Runs a program to its end.
 pub(crate) fn run(name: &str, arguments: &[&str]) -> Outcome {
-    Outcome::of(command(name, arguments).spawn().unwrap())
+    run_of(command(name, arguments))
+}
+
+/// Runs a program to its end, with what the test has added to its command.
+pub(crate) fn run_of(mut command: Command) -> Outcome {
+    Outcome::of(command.spawn().unwrap())
 }
 
 /// Runs a program to its end, with this on its standard input.
