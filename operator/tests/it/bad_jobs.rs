@@ -258,9 +258,12 @@ fn what_only_a_cluster_can_do_is_refused_and_not_ignored() {
             complaints[0]
         );
     }
-    check(("  sink:", "  queue: {sqs: {}}\n  sink:"), &expect![[r#"
+    check(
+        ("  sink:", "  queue: {sqs: {}}\n  sink:"),
+        &expect![[r#"
         pf-operator: job.yaml:9:11: spec.queue.sqs.url: is needed by `pf-operator local`: only in a cluster a job makes a queue of its own
-    "#]]);
+    "#]],
+    );
     check(
         (
             "stats: {}",

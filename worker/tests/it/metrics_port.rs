@@ -56,7 +56,7 @@ fn a_worker_that_waits_for_items_tells_what_it_did_so_far() {
     for told in [
         "pf_records_in_total 3",
         "pf_records_out_total 2",
-        "pf_records_rejected_total 1",
+        r#"pf_records_rejected_total{stage="decode"} 1"#,
     ] {
         assert!(metrics.contains(told), "{metrics} lacks {told}");
     }
