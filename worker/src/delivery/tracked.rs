@@ -27,7 +27,6 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Tracked {
     lease: Lease,
-    leased_at: Instant,
     track: Mutex<Progress>,
     is_lost: AtomicBool,
     settler: UnboundedSender<Event>,
@@ -95,7 +94,6 @@ impl Tracked {
         };
         let tracked = Self {
             lease,
-            leased_at: now,
             track: Mutex::new(progress),
             is_lost: AtomicBool::new(false),
             settler,
@@ -113,11 +111,6 @@ impl Tracked {
     /// The item.
     pub fn item(&self) -> &WorkItem {
         &self.lease.item
-    }
-
-    /// When it was leased.
-    pub fn leased_at(&self) -> Instant {
-        self.leased_at
     }
 
     /// Up to where everything is acknowledged.

@@ -134,6 +134,20 @@ impl Link {
         fate
     }
 
+    /// What becomes of a call that does `act`: it may fail before, or though it was done.
+    async fn through<T, E>(&self, act: impl Future<Output = Result<T, E>>, failed: impl Fn() -> E) -> Result<T, E> {
+        let fate = self.call().await;
+        if fate == Fate::NotDone {
+            return Err(failed());
+        }
+        let done = act.await;
+        self.alive().await;
+        if fate == Fate::DoneButSaysNot {
+            return Err(failed());
+        }
+        done
+    }
+
     /// Returns at once, or never.
     pub(super) async fn alive(&self) {
         if self.is_dead.load(Ordering::Relaxed) {
@@ -155,16 +169,7 @@ pub(super) struct Queue {
 impl Queue {
     /// A call as a whole: what it does may happen though it says not.
     async fn call<T>(&self, act: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let fate = self.link.call().await;
-        if fate == Fate::NotDone {
-            return Err(unavailable());
-        }
-        let done = act.await;
-        self.link.alive().await;
-        if fate == Fate::DoneButSaysNot {
-            return Err(unavailable());
-        }
-        done
+        self.link.through(act, unavailable).await
     }
 
     /// A call on several: each entry has a fate of its own. What is left is for the queue, by place.
@@ -252,16 +257,7 @@ impl FaultyPlace {
             attempts: 1,
             source: "simulated".into(),
         };
-        let fate = self.link.call().await;
-        if fate == Fate::NotDone {
-            return Err(unavailable());
-        }
-        let done = act.await;
-        self.link.alive().await;
-        if fate == Fate::DoneButSaysNot {
-            return Err(unavailable());
-        }
-        done
+        self.link.through(act, unavailable).await
     }
 }
 
