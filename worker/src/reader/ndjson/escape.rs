@@ -8,20 +8,28 @@ use super::{
 /// Checks the escape whose backslash is at `at`, appends what it stands for, and returns the place behind it. Half of a
 /// surrogate pair is in RFC 8259's grammar but is no character: it is appended as the three bytes that UTF-8 would have
 /// for it, and `is_text` becomes false.
-#[inline]
 pub(super) fn decode(text: &[u8], at: usize, out: &mut Vec<u8>, is_text: &mut bool) -> Result<usize, Fault> {
-    let byte = match text[at + 1] {
-        byte @ (b'"' | b'\\' | b'/') => byte,
-        b'n' => b'\n',
-        b't' => b'\t',
-        b'r' => b'\r',
-        b'b' => 8,
-        b'f' => 12,
-        b'u' => return decode_unicode(text, at, out, is_text),
-        _ => return Err(Fault::new(at, What::BadEscape)),
-    };
-    out.push(byte);
-    Ok(at + 2)
+    match text[at + 1] {
+        b'u' => decode_unicode(text, at, out, is_text),
+        letter => {
+            out.push(simple(letter).ok_or(Fault::new(at, What::BadEscape))?);
+            Ok(at + 2)
+        }
+    }
+}
+
+/// What the escape of this letter stands for, if it is one of two bytes.
+#[inline]
+pub(super) fn simple(letter: u8) -> Option<u8> {
+    match letter {
+        b'"' | b'\\' | b'/' => Some(letter),
+        b'n' => Some(b'\n'),
+        b't' => Some(b'\t'),
+        b'r' => Some(b'\r'),
+        b'b' => Some(8),
+        b'f' => Some(12),
+        _ => None,
+    }
 }
 
 fn decode_unicode(text: &[u8], at: usize, out: &mut Vec<u8>, is_text: &mut bool) -> Result<usize, Fault> {

@@ -13,14 +13,25 @@ const POWERS: [f64; 23] = [
     1e21, 1e22,
 ];
 
+/// [`int`] for at most seven digits, which most have.
+#[inline(always)]
+#[allow(clippy::inline_always)] // what it returns stays in registers
+pub(super) fn short_int(text: &[u8], at: usize) -> Option<(i64, usize)> {
+    let negative = text[at] == b'-';
+    let first = at + usize::from(negative);
+    let (value, end) = up_to_seven_digits(text, first)?;
+    let is_whole = !is_fraction_or_exponent(text[end]) && (text[first] != b'0' || (end == first + 1 && !negative));
+    let value = value as i64;
+    is_whole.then_some((if negative { -value } else { value }, end))
+}
+
 /// The whole number that starts at `at` and the place behind it. `None`: no number that an `i64` can give back as it was
 /// written (a fraction, an exponent, `-0`, too large), or no number of JSON at all.
-#[inline]
 pub(super) fn int(text: &[u8], at: usize) -> Option<(i64, usize)> {
     let negative = text[at] == b'-';
     let first = at + usize::from(negative);
     let (value, end) = unsigned(text, first)?;
-    if matches!(text[end], b'.' | b'e' | b'E') || (text[first] == b'0' && (end > first + 1 || negative)) {
+    if is_fraction_or_exponent(text[end]) || (text[first] == b'0' && (end > first + 1 || negative)) {
         return None;
     }
     let value = if negative {
@@ -29,6 +40,11 @@ pub(super) fn int(text: &[u8], at: usize) -> Option<(i64, usize)> {
         i64::try_from(value).ok()?
     };
     Some((value, end))
+}
+
+#[inline]
+fn is_fraction_or_exponent(byte: u8) -> bool {
+    matches!(byte, b'.' | b'e' | b'E')
 }
 
 /// Digits from `first` on, at least one, and the place behind them; `None` if they don't fit.
@@ -76,6 +92,12 @@ fn long_unsigned(text: &[u8], first: usize) -> Option<(u64, usize)> {
     }
 }
 
+/// The value of the first `count` of eight bytes, which are digits.
+#[inline]
+fn digits_in(bytes: [u8; 8], count: usize) -> u64 {
+    eight_digits((u64::from_le_bytes(bytes) ^ ZEROS) << (64 - 8 * count))
+}
+
 const ZEROS: u64 = 0x3030_3030_3030_3030;
 const TENS: [u64; 17] = [
     1,
@@ -107,23 +129,37 @@ fn eight_digits(digits: u64) -> u64 {
     high.wrapping_add(low) >> 32
 }
 
-/// The number with a fraction or an exponent that starts at `at` and the place behind it. `None`: a whole number, one that
-/// an `f64` can't give back (more than 17 digits, overflow, underflow to zero), or no number of JSON at all.
-#[inline]
-pub(super) fn float(text: &[u8], at: usize) -> Option<(f64, usize)> {
+/// [`float`] for at most eight digits on each side of the point and 14 together, as most have. Where both end is found in
+/// one look, and so long before the value.
+#[inline(always)]
+#[allow(clippy::inline_always)] // what it returns stays in registers
+pub(super) fn short_float(text: &[u8], at: usize) -> Option<(f64, usize)> {
     let negative = text[at] == b'-';
     let first = at + usize::from(negative);
-    // Almost all have fewer than eight digits on each side of the point, of which nothing is to be looked at twice.
-    if let Some((whole, point)) = up_to_seven_digits(text, first)
-        && text[point] == b'.'
-        && (text[first] != b'0' || point == first + 1)
-        && let Some((fraction, end)) = up_to_seven_digits(text, point + 1)
-        && !matches!(text[end], b'e' | b'E')
+    let head = scan::chunk::<16>(text, first)?;
+    // Two bits more, for where there are none.
+    let others = scan::non_digits(head) | 3 << 16;
+    let point = others.trailing_zeros() as usize;
+    let end = (others & (others - 1)).trailing_zeros() as usize;
+    let places = end - point - 1;
+    if end >= 16
+        || !(1..=8).contains(&point)
+        || !(1..=8).contains(&places)
+        || head[point] != b'.'
+        || (head[0] == b'0' && point > 1)
+        || matches!(head[end], b'e' | b'E')
     {
-        let places = end - point - 1;
-        return Some((quotient(negative, whole * TENS[places] + fraction, places), end));
+        return None;
     }
-    long_float(text, at)
+    let fraction = scan::chunk::<8>(text, first + point + 1)?;
+    let mantissa = digits_in(head.as_chunks().0[0], point) * TENS[places] + digits_in(*fraction, places);
+    Some((quotient(negative, mantissa, places), first + end))
+}
+
+/// The number with a fraction or an exponent that starts at `at` and the place behind it. `None`: a whole number, one that
+/// an `f64` can't give back (more than 17 digits, overflow, underflow to zero), or no number of JSON at all.
+pub(super) fn float(text: &[u8], at: usize) -> Option<(f64, usize)> {
+    short_float(text, at).or_else(|| long_float(text, at))
 }
 
 /// The decimal fraction of a mantissa of at most [`EXACT_MAX`]: both it and the power of ten are exact, so that the quotient is
@@ -136,7 +172,6 @@ fn quotient(negative: bool, mantissa: u64, places: usize) -> f64 {
 }
 
 /// [`float`] for up to 16 digits without an exponent; and on to those of any length.
-#[inline(never)]
 fn long_float(text: &[u8], at: usize) -> Option<(f64, usize)> {
     let negative = text[at] == b'-';
     let first = at + usize::from(negative);
@@ -202,6 +237,8 @@ mod tests {
         ] {
             let expected = Some((number.parse().unwrap(), number.len()));
             assert_eq!(int(&padded(number), 0), expected, "{number}");
+            let short = short_int(&padded(number), 0);
+            assert!(short.is_none() || short == expected, "{number}");
         }
         for number in [
             "-0",
@@ -216,6 +253,7 @@ mod tests {
             "x",
         ] {
             assert_eq!(int(&padded(number), 0), None, "{number}");
+            assert_eq!(short_int(&padded(number), 0), None, "{number}");
         }
         assert_eq!(int(&padded(&"1".repeat(30)), 0), None);
     }
@@ -237,6 +275,12 @@ mod tests {
             "9007199254740992.0",
             "900719925474099.3",
             "123456789.12345678",
+            "12345678.1234567",
+            "12345678.12345678",
+            "12345678.123456789",
+            "1.12345678",
+            "1.123456789",
+            "12345678.1",
         ] {
             let (value, end) = float(&padded(number), 0).expect(number);
             assert_eq!(
@@ -271,6 +315,8 @@ mod tests {
             let value = value >> shift;
             let number = value.to_string();
             prop_assert_eq!(int(&padded(&number), 0), Some((value, number.len())));
+            let short = (number.trim_start_matches('-').len() < 8).then_some((value, number.len()));
+            prop_assert_eq!(short_int(&padded(&number), 0), short);
         }
 
         #[test]

@@ -6,7 +6,11 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use super::{column::Column, column::UNTOUCHED, scan, selection::StateId};
+use super::{
+    column::{Column, UNTOUCHED},
+    scan::{self, Head},
+    selection::StateId,
+};
 
 /// How many ways to go on are remembered behind each key.
 const LINKS_MAX: usize = 4;
@@ -68,21 +72,24 @@ impl Object {
         }
     }
 
-    /// The child that comes behind `from` if the text goes on as it did before, and the place of its value.
+    /// The child that comes behind `from` if the text goes on as it did the first time, and the place of its value.
     #[inline]
     pub(super) fn predict(&self, from: usize, text: &[u8], at: usize) -> Option<(usize, usize)> {
-        let window = scan::chunk::<32>(text, at)?;
+        let first = &self.links[from].ways[0];
+        let same = first.head.begins(scan::chunk(text, at)?) && first.length <= scan::HEAD_BYTES as u32;
+        same.then(|| (first.child as usize, at + first.length as usize))
+    }
+
+    /// [`Self::predict`] for the other ways that it once went on, and for long ones.
+    pub(super) fn predict_other(&self, from: usize, text: &[u8], at: usize) -> Option<(usize, usize)> {
         let links = &self.links[from];
-        let [first, others @ ..] = &links.ways;
-        // One that is not there yet is longer than any text.
-        if first.length <= 32 && scan::same(window, &first.head, first.length) {
-            return Some((first.child as usize, at + first.length as usize));
-        }
-        if links.used > 1 || first.length > 32 {
-            predict_other(first, others, window, text, at)
-        } else {
-            None
-        }
+        let window = scan::chunk(text, at)?;
+        links.ways[..links.used as usize].iter().find_map(|way| {
+            let end = at + way.length as usize;
+            let same = way.head.begins(window)
+                && (way.rest.is_empty() || text.get(at + scan::HEAD_BYTES..end) == Some(&*way.rest));
+            same.then_some((way.child as usize, end))
+        })
     }
 
     /// Remembers that the text between `from`'s value and `child`'s was this.
@@ -100,10 +107,8 @@ impl Object {
             links.oldest as usize
         };
         let link = &mut links.ways[slot];
-        let head = between.len().min(32);
-        link.head = [0; 32];
-        link.head[..head].copy_from_slice(&between[..head]);
-        link.rest = between[head..].into();
+        link.head = Head::new(between);
+        link.rest = between.get(scan::HEAD_BYTES..).unwrap_or_default().into();
         link.length = between.len() as u32;
         link.child = child as u32;
     }
@@ -184,16 +189,6 @@ impl Object {
     }
 }
 
-/// [`Object::predict`] for what is not the first way, or longer than the vector registers.
-fn predict_other(first: &Link, others: &[Link], window: &[u8; 32], text: &[u8], at: usize) -> Option<(usize, usize)> {
-    std::iter::once(first).chain(others).find_map(|link| {
-        let end = at.checked_add(link.length as usize)?;
-        let same = scan::same(window, &link.head, link.length.min(32))
-            && (link.length <= 32 || *text.get(at + 32..end)? == *link.rest);
-        same.then_some((link.child as usize, end))
-    })
-}
-
 /// How objects went on behind a key.
 #[derive(Debug, Default)]
 struct Links {
@@ -206,7 +201,7 @@ struct Links {
 #[derive(Debug)]
 struct Link {
     /// The first bytes, which almost always are all.
-    head: [u8; 32],
+    head: Head,
     length: u32,
     child: u32,
     rest: Box<[u8]>,
@@ -215,7 +210,8 @@ struct Link {
 impl Default for Link {
     fn default() -> Self {
         Self {
-            head: [0; 32],
+            head: Head::default(),
+            // Longer than any text.
             length: u32::MAX,
             child: 0,
             rest: Box::default(),

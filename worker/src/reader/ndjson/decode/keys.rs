@@ -42,7 +42,15 @@ impl Walker {
         let first_nulls = self.first_nulls;
         let mut from = START;
         loop {
-            let (child, value) = match object.predict(from, text, at) {
+            let predicted = match object.predict(from, text, at) {
+                None if text[at] == b'}' && from != START => {
+                    at += 1;
+                    break;
+                }
+                None => object.predict_other(from, text, at),
+                first => first,
+            };
+            let (child, value) = match predicted {
                 Some(found) => found,
                 None => match self.next(text, at, object, from, masked.is_none())? {
                     Next::End(end) => {
@@ -71,10 +79,6 @@ impl Walker {
                     }
                 }
             };
-            if text[at] == b'}' {
-                at += 1;
-                break;
-            }
         }
         if self.first_nulls != first_nulls {
             object.note_nulls(row);

@@ -16,10 +16,40 @@ impl Walker {
     #[allow(clippy::inline_always)] // a call for each value was measurably slower
     pub(super) fn value(&mut self, text: &[u8], at: usize, column: &mut Column, depth: u32) -> Result<usize, Fault> {
         let end = match &mut column.values {
-            Values::Utf8(strings) if text[at] == b'"' => match strings.push_string(text, at + 1)? {
-                Some(end) => end,
-                None => return self.pin(text, at, column, depth),
+            Values::Utf8(strings) if text[at] == b'"' => {
+                let stop = strings.push_plain(text, at + 1);
+                if text[stop] == b'"' {
+                    stop + 1
+                } else {
+                    match strings.push_rest(text, stop)? {
+                        Some(end) => end,
+                        None => return self.pin(text, at, column, depth),
+                    }
+                }
+            }
+            Values::Int64(values) => match number::short_int(text, at) {
+                Some((value, end)) => {
+                    values.push(value);
+                    end
+                }
+                None => return self.other_value(text, at, column, depth),
             },
+            Values::Float64(values) => match number::short_float(text, at) {
+                Some((value, end)) => {
+                    values.push(value);
+                    end
+                }
+                None => return self.other_value(text, at, column, depth),
+            },
+            _ => return self.other_value(text, at, column, depth),
+        };
+        column.length += 1;
+        Ok(end)
+    }
+
+    /// [`Self::value`] for what is not inlined.
+    fn other_value(&mut self, text: &[u8], at: usize, column: &mut Column, depth: u32) -> Result<usize, Fault> {
+        let end = match &mut column.values {
             Values::Int64(values) => match number::int(text, at) {
                 Some((value, end)) => {
                     values.push(value);
@@ -34,15 +64,6 @@ impl Walker {
                 }
                 None => return self.surprise(text, at, column, depth),
             },
-            _ => return self.other_value(text, at, column, depth),
-        };
-        column.length += 1;
-        Ok(end)
-    }
-
-    /// [`Self::value`] for what is not inlined.
-    fn other_value(&mut self, text: &[u8], at: usize, column: &mut Column, depth: u32) -> Result<usize, Fault> {
-        let end = match &mut column.values {
             Values::Boolean(values) => match boolean(text, at) {
                 Some(value) => {
                     values.push(value);
