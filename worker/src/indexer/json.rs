@@ -7,6 +7,7 @@
 //! with its keys as text. Text of Arrow's JSON extension type is written as it is if it is JSON, and as a string if it is
 //! not. A line never has a line break in it.
 
+mod numbers;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -28,8 +29,14 @@ use arrow::{
 use serde::de::IgnoredAny;
 
 pub(super) use self::values::string;
-use self::values::{Moments, Numbers, Text};
-use crate::batch::{EXTENSION, NULLS, NULLS_ABSENT};
+use self::{
+    numbers::{Fractions, Integers, Numbers},
+    values::{Moments, Text, copy},
+};
+use crate::{
+    batch::{EXTENSION, NULLS, NULLS_ABSENT},
+    reader::ndjson::scan,
+};
 
 /// Why rows can't be written: a column's type has no JSON form.
 #[derive(Debug, thiserror::Error)]
@@ -134,8 +141,10 @@ impl Column<'_> {
 /// A key of an object.
 #[derive(Debug)]
 struct Key {
-    /// In quotes, with a comma before and a colon behind.
+    /// In quotes, with a comma before and a colon behind, and padded so that short ones can be copied at once.
     text: Vec<u8>,
+    /// Without the padding.
+    length: usize,
     /// Whether it is left out where its value is null.
     left_out: bool,
 }
@@ -145,8 +154,11 @@ fn keys(fields: &Fields) -> Vec<Key> {
         let mut text = vec![b','];
         string(field.name().as_bytes(), &mut text);
         text.push(b':');
+        let length = text.len();
+        text.resize(length.max(scan::CHUNK_BYTES), 0);
         Key {
             text,
+            length,
             left_out: field.metadata().get(NULLS).is_some_and(|nulls| nulls == NULLS_ABSENT),
         }
     };
@@ -160,20 +172,23 @@ struct Object<'a, K> {
 
 impl<K: AsRef<[Key]>> ValueEncoder for Object<'_, K> {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
-        out.push(b'{');
-        let mut first = true;
+        let start = out.len();
         for (key, value) in self.keys.as_ref().iter().zip(&mut self.values) {
             let null = value.is_null(row);
             if null && key.left_out {
                 continue;
             }
-            out.extend_from_slice(&key.text[usize::from(first)..]);
-            first = false;
+            copy(&key.text, 0..key.length, out);
             if null {
                 out.extend_from_slice(b"null");
             } else {
                 value.encode(row, out);
             }
+        }
+        // The comma before the first key gives way.
+        match out.get_mut(start) {
+            Some(comma) => *comma = b'{',
+            None => out.push(b'{'),
         }
         out.push(b'}');
     }
@@ -241,10 +256,10 @@ impl EncoderFactory for Ours {
                 Box::new(Strings(move |row| values.value(row)))
             }
             (DataType::Int32, _) => Box::new(Numbers(array.as_primitive::<Int32Type>().values())),
-            (DataType::Int64, _) => Box::new(Numbers(array.as_primitive::<Int64Type>().values())),
+            (DataType::Int64, _) => Box::new(Integers(array.as_primitive::<Int64Type>().values())),
             (DataType::UInt64, _) => Box::new(Numbers(array.as_primitive::<UInt64Type>().values())),
             (DataType::Float32, _) => Box::new(Numbers(array.as_primitive::<Float32Type>().values())),
-            (DataType::Float64, _) => Box::new(Numbers(array.as_primitive::<Float64Type>().values())),
+            (DataType::Float64, _) => Box::new(Fractions(array.as_primitive::<Float64Type>().values())),
             (kind, _) if kind.is_temporal() => match Moments::new(array) {
                 Some(moments) => Box::new(moments),
                 None => Box::new(Formatted {

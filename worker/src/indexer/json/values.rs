@@ -1,7 +1,7 @@
-//! The values that most rows are made of, written without detours: text that is looked at once for a whole column, numbers,
-//! and moments.
+//! The values that most rows are made of, written without detours: text, which is looked at and copied in one go, and
+//! moments.
 
-use std::io::Write as _;
+use std::{io::Write as _, ops::Range};
 
 use arrow::{
     array::{Array, AsArray, GenericStringArray, OffsetSizeTrait},
@@ -11,78 +11,106 @@ use arrow::{
     },
     json::Encoder as ValueEncoder,
 };
-use serde::Serialize;
 
-use crate::reader::ndjson::scan;
+use crate::reader::ndjson::scan::{self, CHUNK_BYTES};
 
 /// Appends text in quotes.
 pub(in crate::indexer) fn string(text: &[u8], out: &mut Vec<u8>) {
-    out.reserve(text.len() + 2);
+    part_as_string(text, 0..text.len(), out);
+}
+
+/// Appends a part of a longer text in quotes.
+#[inline]
+fn part_as_string(text: &[u8], part: Range<usize>, out: &mut Vec<u8>) {
+    let length = part.end - part.start;
+    match scan::chunk::<CHUNK_BYTES>(text, part.start) {
+        // Short and without escapes, as most are: looked at and copied once, with room made for all of it at once.
+        Some(chunk) if length <= CHUNK_BYTES && scan::first_stop(chunk) >= length => {
+            let start = out.len();
+            out.extend_from_slice(&[b'"'; CHUNK_BYTES + 2]);
+            let place = &mut out[start..start + CHUNK_BYTES + 2];
+            place[1..=CHUNK_BYTES].copy_from_slice(chunk);
+            place[1 + length] = b'"';
+            out.truncate(start + length + 2);
+        }
+        _ => long_part_as_string(text, part, out),
+    }
+}
+
+/// [`part_as_string`] for any length, with escapes.
+fn long_part_as_string(text: &[u8], part: Range<usize>, out: &mut Vec<u8>) {
     out.push(b'"');
-    let mut at = 0;
+    let mut at = part.start;
     loop {
-        let stop = scan::string_stop(text, at);
-        out.extend_from_slice(&text[at..stop]);
-        let Some(byte) = text.get(stop) else {
+        at = up_to_stop(text, at..part.end, out);
+        if at == part.end {
             break;
-        };
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
+        }
+        match text[at] {
+            byte @ (b'"' | b'\\') => out.extend_from_slice(&[b'\\', byte]),
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
             control => write!(out, "\\u{control:04x}").expect("memory takes it"),
         }
-        at = stop + 1;
+        at += 1;
     }
     out.push(b'"');
+}
+
+/// Appends a part of a text up to the first byte that can't stand for itself in a string, and returns its place.
+#[inline]
+fn up_to_stop(text: &[u8], part: Range<usize>, out: &mut Vec<u8>) -> usize {
+    let mut at = part.start;
+    // A chunk at a time and then cut: no call to copy a handful of bytes.
+    while let Some(chunk) = scan::chunk(text, at) {
+        let stop = scan::first_stop(chunk).min(part.end - at);
+        let length = out.len();
+        out.extend_from_slice(chunk);
+        out.truncate(length + stop);
+        at += stop;
+        if stop < CHUNK_BYTES {
+            return at;
+        }
+    }
+    let stop = scan::string_stop(&text[..part.end], at);
+    out.extend_from_slice(&text[at..stop]);
+    stop
+}
+
+/// Appends a part of a text, which is short more often than not.
+#[inline]
+pub(super) fn copy(text: &[u8], part: Range<usize>, out: &mut Vec<u8>) {
+    let length = part.end - part.start;
+    match scan::chunk::<CHUNK_BYTES>(text, part.start) {
+        Some(chunk) if length <= CHUNK_BYTES => {
+            let start = out.len();
+            out.extend_from_slice(chunk);
+            out.truncate(start + length);
+        }
+        _ => out.extend_from_slice(&text[part]),
+    }
 }
 
 /// A column of text.
 pub(super) struct Text<'a, O> {
     offsets: &'a [O],
     bytes: &'a [u8],
-    /// Nothing in the whole column needs an escape.
-    is_clean: bool,
 }
 
 impl<'a, O: OffsetSizeTrait> Text<'a, O> {
     pub(super) fn new(array: &'a GenericStringArray<O>) -> Self {
-        let (offsets, bytes) = (array.value_offsets(), array.value_data());
-        let used = match (offsets.first(), offsets.last()) {
-            (Some(first), Some(last)) => &bytes[first.as_usize()..last.as_usize()],
-            _ => &[],
-        };
         Self {
-            offsets,
-            bytes,
-            is_clean: scan::string_stop(used, 0) == used.len(),
+            offsets: array.value_offsets(),
+            bytes: array.value_data(),
         }
     }
 }
 
 impl<O: OffsetSizeTrait> ValueEncoder for Text<'_, O> {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
-        let text = &self.bytes[self.offsets[row].as_usize()..self.offsets[row + 1].as_usize()];
-        if self.is_clean {
-            out.reserve(text.len() + 2);
-            out.push(b'"');
-            out.extend_from_slice(text);
-            out.push(b'"');
-        } else {
-            string(text, out);
-        }
-    }
-}
-
-/// A column of numbers of a type that JSON has.
-pub(super) struct Numbers<'a, N>(pub(super) &'a [N]);
-
-impl<N: Serialize + Copy> ValueEncoder for Numbers<'_, N> {
-    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
-        // What isn't finite becomes `null`.
-        serde_json::to_writer(out, &self.0[row]).expect("a number can be written, and memory takes it");
+        let part = self.offsets[row].as_usize()..self.offsets[row + 1].as_usize();
+        part_as_string(self.bytes, part, out);
     }
 }
 
