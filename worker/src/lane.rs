@@ -7,7 +7,10 @@
 use std::sync::Arc;
 
 use pf_state::Stage;
-use pf_work::{Counts, settle::Outcome};
+use pf_work::{
+    Counts,
+    settle::{Flaw, Outcome},
+};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -81,7 +84,10 @@ impl<'a> Lane<'a> {
         } else {
             match opened {
                 Ok(mut opened) => self.read(&leased, &mut opened).unwrap_or_else(|stop| stop),
-                Err(reason) => Outcome::Broken { reason },
+                Err(reason) => Outcome::Broken {
+                    flaw: Flaw::Other,
+                    reason,
+                },
             }
         };
         leased.end(outcome);

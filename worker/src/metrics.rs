@@ -1,6 +1,7 @@
 //! What a worker counts. The same numbers are served to Prometheus and told in the statistics at the end.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry, core::Collector};
+use pf_work::settle::Flaw;
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector};
 
 /// Counters of one worker, shared by its lanes.
 #[derive(Debug, Clone)]
@@ -15,8 +16,8 @@ pub struct Metrics {
     pub leases_lost: IntCounter,
     /// Items completed.
     pub items_completed: IntCounter,
-    /// Items given up.
-    pub items_failed: IntCounter,
+    /// Items given up, by what is wrong with their objects.
+    items_failed: IntCounterVec,
     /// Items given back.
     pub items_released: IntCounter,
     /// Items that were gone on with at a checkpoint.
@@ -55,20 +56,26 @@ impl Metrics {
     pub fn new(registry: &Registry) -> Self {
         let counter = |name: &str, help: &str| registered(registry, IntCounter::new(name, help));
         let rejected = |stage: &str| {
-            let options = prometheus::Opts::new("pf_records_rejected_total", "Records that became dead letters");
+            let options = Opts::new("pf_records_rejected_total", "Records that became dead letters");
             registered(registry, IntCounter::with_opts(options.const_label("stage", stage)))
         };
         let seconds = |name: &str, help: &str| {
             let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
             registered(registry, Histogram::with_opts(options))
         };
+        let items_failed = Opts::new("pf_items_failed_total", "Work items given up");
+        let items_failed = registered(registry, IntCounterVec::new(items_failed, &["reason"]));
+        for flaw in Flaw::ALL {
+            // What never happened is shown as 0.
+            items_failed.with_label_values(&[flaw.name()]);
+        }
         Self {
             leases: counter("pf_leases_total", "Work items leased"),
             leases_held: registered(registry, IntGauge::new("pf_leases_held", "Leases held now")),
             leases_extended: counter("pf_leases_extended_total", "Extensions of leases"),
             leases_lost: counter("pf_leases_lost_total", "Leases that ran out or were taken away"),
             items_completed: counter("pf_items_completed_total", "Work items completed"),
-            items_failed: counter("pf_items_failed_total", "Work items given up"),
+            items_failed,
             items_released: counter("pf_items_released_total", "Work items given back, to be tried again"),
             items_resumed: counter("pf_items_resumed_total", "Work items gone on with at a checkpoint"),
             items_unbalanced: counter(
@@ -96,6 +103,17 @@ impl Metrics {
             decompressed_bytes: counter("pf_decompressed_bytes_total", "Bytes of records as read, decompressed"),
             output_bytes: counter("pf_output_bytes_total", "Bytes of documents written"),
         }
+    }
+
+    /// Notes an item that is given up.
+    pub fn item_failed(&self, flaw: Flaw) {
+        self.items_failed.with_label_values(&[flaw.name()]).inc();
+    }
+
+    /// Items given up.
+    pub fn items_failed(&self) -> u64 {
+        let of = |flaw: Flaw| self.items_failed.with_label_values(&[flaw.name()]).get();
+        Flaw::ALL.into_iter().map(of).sum()
     }
 
     /// Records that became dead letters.

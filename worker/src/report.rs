@@ -45,8 +45,8 @@ impl Report {
         let seconds = elapsed.as_secs_f64();
         let decompressed_bytes = metrics.decompressed_bytes.get();
         Self {
-            objects: metrics.items_completed.get() + metrics.items_failed.get(),
-            objects_failed: metrics.items_failed.get(),
+            objects: metrics.items_completed.get() + metrics.items_failed(),
+            objects_failed: metrics.items_failed(),
             records_in: metrics.records_in.get(),
             records_out: metrics.records_out.get(),
             records_duplicate: metrics.records_duplicate.get(),

@@ -16,6 +16,7 @@ use pf_storage::{ObjectUri, Storage};
 use pf_telemetry::{Health, Progress, Shutdown, progress::Snapshot, report, server::Server};
 use pf_work::{
     WorkSource, queue,
+    settle::Flaw,
     sqs::{self, SqsQueue},
 };
 use prometheus::Registry;
@@ -147,7 +148,7 @@ impl Source {
             BufReader::new(tokio::io::stdin()),
             |items| offered.store(items, Ordering::Relaxed),
             |line, reason| {
-                metrics.items_failed.inc();
+                metrics.item_failed(Flaw::Other);
                 dead_letters.line(line, reason)
             },
         );
@@ -305,7 +306,7 @@ async fn watch(metrics: &Metrics, source: &Source, offered: &AtomicU64) {
         progress.show(Snapshot {
             bytes: metrics.decompressed_bytes.get(),
             records: metrics.records_in.get(),
-            objects_done: metrics.items_completed.get() + metrics.items_failed.get(),
+            objects_done: metrics.items_completed.get() + metrics.items_failed(),
             objects_total: source.total(offered, metrics),
             total_is_final: source.stdin.as_ref().is_some_and(|input| input.has_ended()),
         });

@@ -15,6 +15,47 @@
 
 use std::time::Duration;
 
+/// What kind of wrong there is with an object that can't be read: the bounded half of a reason, for counting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// It is not there any more.
+    Gone,
+    /// It is not the one that was listed.
+    Changed,
+    /// It ends early.
+    Truncated,
+    /// Its bytes are not what they should be.
+    Corrupt,
+    /// It is of a kind, or uses a feature, that we don't read.
+    Unsupported,
+    /// Anything else.
+    Other,
+}
+
+impl Flaw {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Gone,
+        Self::Changed,
+        Self::Truncated,
+        Self::Corrupt,
+        Self::Unsupported,
+        Self::Other,
+    ];
+
+    /// In one word, as a metric's label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Changed => "changed",
+            Self::Truncated => "truncated",
+            Self::Corrupt => "corrupt",
+            Self::Unsupported => "unsupported",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// What happened to a leased item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -31,6 +72,8 @@ pub enum Outcome {
     LeaseLost,
     /// The object can't be read, now or later. What was read before stays written.
     Broken {
+        /// The kind of it.
+        flaw: Flaw,
         /// What is wrong with it.
         reason: String,
     },
@@ -60,6 +103,8 @@ pub enum Settlement {
     Abandon,
     /// Give the item up, and keep it with the reason.
     DeadLetter {
+        /// The kind of reason.
+        flaw: Flaw,
         /// The reason.
         reason: String,
     },
@@ -89,7 +134,7 @@ pub fn settle(outcome: Outcome, receive_count: u32) -> Settlement {
         }
         Outcome::Interrupted => Settlement::Release { delay: Duration::ZERO },
         Outcome::LeaseLost => Settlement::Abandon,
-        Outcome::Broken { reason } => Settlement::DeadLetter { reason },
+        Outcome::Broken { flaw, reason } => Settlement::DeadLetter { flaw, reason },
         Outcome::Refused { reason } | Outcome::ErrorBudgetSpent { reason } => Settlement::ReleaseAndStop { reason },
     }
 }
@@ -132,9 +177,10 @@ mod tests {
 
     #[test]
     fn a_broken_object_is_a_dead_letter_however_often_it_was_tried() {
-        for count in [1, 2, 100] {
-            let settlement = settle(Outcome::Broken { reason: reason() }, count);
-            assert_eq!(settlement, Settlement::DeadLetter { reason: reason() });
+        for (count, flaw) in [1, 2, 100].into_iter().zip(Flaw::ALL) {
+            let broken = Outcome::Broken { flaw, reason: reason() };
+            let letter = Settlement::DeadLetter { flaw, reason: reason() };
+            assert_eq!(settle(broken, count), letter);
         }
     }
 

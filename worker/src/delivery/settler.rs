@@ -225,8 +225,8 @@ impl Settler {
                 self.metrics.items_released.inc();
                 self.queue.release(receipt, Duration::ZERO).await
             }
-            Settlement::DeadLetter { reason } => {
-                self.metrics.items_failed.inc();
+            Settlement::DeadLetter { flaw, reason } => {
+                self.metrics.item_failed(*flaw);
                 if let Err(error) = self.dead_letters.item(tracked.item(), reason) {
                     tracing::error!(uri = tracked.item().uri, "cannot keep a dead letter: {error}");
                 }
@@ -265,7 +265,7 @@ fn is_settled(settlement: &Settlement) -> bool {
 fn settled(item: &Settling) -> Option<Settled> {
     let outcome = match &item.settlement {
         Settlement::Complete => Ended::Completed,
-        Settlement::DeadLetter { reason } => Ended::DeadLetter { reason: reason.clone() },
+        Settlement::DeadLetter { flaw: _, reason } => Ended::DeadLetter { reason: reason.clone() },
         Settlement::Release { .. } | Settlement::ReleaseAndStop { .. } | Settlement::Abandon => return None,
     };
     Some(Settled {

@@ -158,6 +158,8 @@ fn weight(outcome: &Outcome) -> u8 {
 mod tests {
     use proptest::prelude::*;
 
+    use pf_work::settle::Flaw;
+
     use super::*;
 
     fn read(records: u64) -> Counts {
@@ -226,6 +228,7 @@ mod tests {
         let mut track = Track::default();
         let step = track.begin(read(1), Some(byte(10)));
         track.end(Outcome::Broken {
+            flaw: Flaw::Truncated,
             reason: "cut".to_owned(),
         });
         track.fail(step, unavailable());

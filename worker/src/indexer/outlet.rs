@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::bail;
-use pf_work::{Counts, settle::Outcome};
+use pf_work::{
+    Counts,
+    settle::{Flaw, Outcome},
+};
 use prometheus::Registry;
 use tokio::runtime::Handle;
 
@@ -34,6 +37,7 @@ pub enum Error {
 /// What it means for an item that its columns have no form in JSON.
 pub(super) fn unwritable(error: &json::Error) -> Outcome {
     Outcome::Broken {
+        flaw: Flaw::Unsupported,
         reason: format!("unsupported: {}", reason(error)),
     }
 }

@@ -12,6 +12,8 @@ mod faults;
 mod objects;
 #[path = "simulation/sink.rs"]
 mod sink;
+#[path = "simulation/slow_sink.rs"]
+mod slow_sink;
 #[path = "simulation/world.rs"]
 mod world;
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use pf_work::settle::Outcome;
+use pf_work::settle::{Flaw, Outcome};
 
 use crate::{input::reason, reader::parquet};
 
@@ -29,8 +29,14 @@ pub enum Error {
 impl From<Error> for Outcome {
     fn from(error: Error) -> Self {
         match error {
-            Error::Misfit(_) => Self::Broken { reason: reason(&error) },
-            Error::Contradiction(reason) => Self::Broken { reason },
+            Error::Misfit(_) => Self::Broken {
+                flaw: Flaw::Other,
+                reason: reason(&error),
+            },
+            Error::Contradiction(reason) => Self::Broken {
+                flaw: Flaw::Unsupported,
+                reason,
+            },
             Error::Stream(error) => stream(&error),
             Error::Parquet(error) => rows(&error),
         }
@@ -44,13 +50,16 @@ fn stream(error: &io::Error) -> Outcome {
     match storage {
         Some(error) => of_storage(error),
         None if error.kind() == io::ErrorKind::UnexpectedEof => Outcome::Broken {
+            flaw: Flaw::Truncated,
             reason: "truncated: the compressed stream ends early".to_owned(),
         },
         None if reason(error).contains(ZSTD_WINDOW) => Outcome::Broken {
+            flaw: Flaw::Unsupported,
             reason: "unsupported: a zstd frame needs a window of more than 128 MiB, as `zstd --long=28` makes it"
                 .to_owned(),
         },
         None => Outcome::Broken {
+            flaw: Flaw::Corrupt,
             reason: format!("corrupt: {}", reason(error)),
         },
     }
@@ -67,20 +76,27 @@ fn rows(error: &parquet::Error) -> Outcome {
         }
         cause = error.source();
     }
-    Outcome::Broken { reason: reason(error) }
+    let flaw = match error {
+        parquet::Error::NotParquet(_) | parquet::Error::Encrypted | parquet::Error::Unsupported(_) => Flaw::Unsupported,
+        parquet::Error::Truncated(_) => Flaw::Truncated,
+        parquet::Error::NoSuchPlace(_) | parquet::Error::Corrupt(_) | parquet::Error::Input(_) => Flaw::Corrupt,
+    };
+    Outcome::Broken {
+        flaw,
+        reason: reason(error),
+    }
 }
 
 fn of_storage(error: &pf_storage::Error) -> Outcome {
     use pf_storage::Error;
     let reason = reason(error);
-    match error {
-        Error::Unavailable { .. } => Outcome::Unavailable { reason },
-        Error::Denied { .. } | Error::NoSuchBucket { .. } => Outcome::Refused { reason },
+    let flaw = match error {
+        Error::Unavailable { .. } => return Outcome::Unavailable { reason },
+        Error::Denied { .. } | Error::NoSuchBucket { .. } => return Outcome::Refused { reason },
+        Error::NotFound { .. } => Flaw::Gone,
+        Error::Changed { .. } => Flaw::Changed,
         // A read has no reason to say that something exists.
-        Error::BadUri { .. }
-        | Error::NotFound { .. }
-        | Error::Changed { .. }
-        | Error::Exists { .. }
-        | Error::Failed { .. } => Outcome::Broken { reason },
-    }
+        Error::BadUri { .. } | Error::Exists { .. } | Error::Failed { .. } => Flaw::Other,
+    };
+    Outcome::Broken { flaw, reason }
 }

@@ -80,6 +80,26 @@ impl Object {
         Self { seq, lines, broken_at }
     }
 
+    /// An object of so many good lines.
+    pub(super) fn good(seq: u64, count: usize) -> Self {
+        let mut offset = 0;
+        let lines = (0..count).map(|number| {
+            let text = format!(r#"{{"seq":{seq},"number":{number},"refuse":false}}"#);
+            let line = Line {
+                kind: Kind::Good,
+                offset,
+                text,
+            };
+            offset += line.text.len() as u64 + 1;
+            line
+        });
+        Self {
+            seq,
+            lines: lines.collect(),
+            broken_at: None,
+        }
+    }
+
     pub(super) fn item(&self) -> WorkItem {
         WorkItem {
             v: VERSION,

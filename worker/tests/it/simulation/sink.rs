@@ -2,14 +2,21 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
 use async_trait::async_trait;
 use pf_worker::indexer::bulk::{Budget, Bulk, BulkSink, Delivered, End, Room, Verdict};
+use prometheus::IntGauge;
 use serde::Deserialize;
-use tokio::time::sleep;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep},
+};
 
 use super::faults::{Fate, Link};
 
@@ -18,6 +25,8 @@ use super::faults::{Fate, Link};
 pub(super) struct Index {
     pub(super) documents: BTreeMap<String, String>,
     pub(super) duplicates: u64,
+    /// When it last took a document.
+    pub(super) taken_at: Option<Instant>,
 }
 
 /// One worker's way to the index.
@@ -27,6 +36,11 @@ pub(super) struct Sink {
     pub(super) room: Budget,
     /// How long it takes for each document.
     pub(super) per_document: Duration,
+    /// How many bulks it works on at once.
+    pub(super) turns: Semaphore,
+    /// The bytes that are on their way to it, of all lanes of its worker, and the most that ever were.
+    pub(super) in_flight_bytes: IntGauge,
+    pub(super) in_flight_bytes_peak: Arc<AtomicI64>,
 }
 
 #[derive(Deserialize)]
@@ -68,6 +82,7 @@ impl Sink {
                 exceptions.push((place, Verdict::Duplicate));
             } else {
                 index.documents.insert(id, source.to_owned());
+                index.taken_at = Some(Instant::now());
             }
         }
         exceptions
@@ -77,12 +92,17 @@ impl Sink {
 #[async_trait]
 impl BulkSink for Sink {
     async fn room(&self, bytes: usize) -> Room {
-        self.room.room(bytes).await
+        let room = self.room.room(bytes).await;
+        self.in_flight_bytes_peak
+            .fetch_max(self.in_flight_bytes.get(), Ordering::Relaxed);
+        room
     }
 
     async fn deliver(&self, bulk: &Bulk) -> Delivered {
         let count = u32::try_from(bulk.documents.len()).unwrap();
+        let turn = self.turns.acquire().await.unwrap();
         sleep(self.per_document * count).await;
+        drop(turn);
         let not_done = |known: Vec<(u32, Verdict)>| {
             let mut exceptions: BTreeMap<u32, Verdict> = known.into_iter().collect();
             for place in 0..count {

@@ -2,14 +2,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicI64},
     time::Duration,
 };
 
 use fastrand::Rng;
 use pf_state::{Stage, StateDir, place::Memory};
 use pf_telemetry::Shutdown;
-use pf_work::{Counts, WorkSink as _, memory, memory::MemoryQueue, settle::Outcome as Happened};
+use pf_work::{
+    Counts, WorkItem, WorkSink as _, memory,
+    memory::MemoryQueue,
+    settle::{Flaw, Outcome as Happened},
+};
 use pf_worker::{
     dead_letters::DeadLetters,
     delivery::{
@@ -25,10 +29,11 @@ use pf_worker::{
     metrics::Metrics,
     predicate::FieldPath,
 };
+use prometheus::IntGauge;
 use tokio::{
-    runtime::Handle,
+    runtime::{Handle, Runtime},
     sync::{
-        Mutex as AsyncMutex,
+        Mutex as AsyncMutex, Semaphore,
         mpsc::{Receiver, channel, unbounded_channel},
     },
     time::{sleep, timeout},
@@ -41,7 +46,7 @@ use super::{
 };
 
 /// How long a lease holds.
-const VISIBILITY: Duration = Duration::from_secs(30);
+pub(super) const VISIBILITY: Duration = Duration::from_secs(30);
 
 /// Longer than any run takes that comes to its end.
 const RUN_MAX: Duration = Duration::from_hours(24 * 30);
@@ -51,13 +56,13 @@ const BODY_BYTES: usize = 400;
 
 /// One run.
 pub(super) struct World {
-    rng: Rng,
+    pub(super) rng: Rng,
     objects: Vec<Object>,
     receives_max: u32,
-    queue: Arc<MemoryQueue>,
+    pub(super) queue: Arc<MemoryQueue>,
     memory: Arc<Memory>,
-    index: Arc<Mutex<Index>>,
-    met: Met,
+    pub(super) index: Arc<Mutex<Index>>,
+    pub(super) met: Met,
 }
 
 fn addressing() -> Arc<Addressing> {
@@ -71,20 +76,52 @@ fn addressing() -> Arc<Addressing> {
     })
 }
 
+/// A runtime under a clock that goes on when nobody has anything to do.
+pub(super) fn paused() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().start_paused(true).build().unwrap()
+}
+
 /// What one worker is like.
-struct Temper {
-    link: Link,
-    lanes: usize,
-    per_document: Duration,
+pub(super) struct Temper {
+    pub(super) link: Link,
+    pub(super) lanes: usize,
+    /// How long the sink takes for each document.
+    pub(super) per_document: Duration,
+    pub(super) bodies: Bodies,
     /// The longest that reading a batch takes.
-    slowest_read: Duration,
+    pub(super) slowest_read: Duration,
     /// Chance in a thousand that reading a batch fails, as a storage out of reach.
-    read_failures_permille: u32,
-    until: Until,
+    pub(super) read_failures_permille: u32,
+    pub(super) until: Until,
+}
+
+/// The bodies that a worker sends.
+#[derive(Debug, Clone)]
+pub(super) struct Bodies {
+    /// One of so many bytes is sent.
+    pub(super) bytes: usize,
+    /// So many bytes are on their way at most.
+    pub(super) in_flight_bytes_max: usize,
+    /// The most that ever were.
+    pub(super) in_flight_bytes_peak: Arc<AtomicI64>,
+    /// The sink works on so many at once.
+    pub(super) turns: usize,
+}
+
+impl Default for Bodies {
+    fn default() -> Self {
+        Self {
+            bytes: BODY_BYTES,
+            in_flight_bytes_max: 4 * BODY_BYTES,
+            in_flight_bytes_peak: Arc::default(),
+            turns: Semaphore::MAX_PERMITS,
+        }
+    }
 }
 
 /// How a worker's life ends.
-enum End {
+pub(super) enum End {
     Killed { after: Duration },
     Drained { after: Duration },
     ByItself,
@@ -97,6 +134,11 @@ impl World {
         let objects: Vec<Object> = (0..count).map(|seq| Object::new(seq, &mut rng)).collect();
         // Mostly so many that no item runs out of tries, sometimes few, so that the policy moves some.
         let receives_max = if rng.u32(0..8) == 0 { 2 } else { 1000 };
+        Self::of(rng, objects, receives_max)
+    }
+
+    /// A world of these objects, in which nothing has happened.
+    pub(super) fn of(rng: Rng, objects: Vec<Object>, receives_max: u32) -> Self {
         let options = memory::Options {
             visibility: VISIBILITY,
             receives_max,
@@ -115,14 +157,8 @@ impl World {
     /// Runs to the end, and says what was met. Panics where something is not as it must be.
     pub(super) fn run(mut self) -> Met {
         fastrand::seed(self.rng.u64(..));
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let items: Vec<_> = self.objects.iter().map(Object::item).collect();
-            self.queue.offer(&items).await.unwrap();
+        paused().block_on(async {
+            let items = self.offer().await;
             if self.rng.u32(0..4) == 0 {
                 // A message may be there twice.
                 self.queue
@@ -138,6 +174,7 @@ impl World {
                 link: Link::new(self.rng.fork(), 0, Duration::from_millis(50)),
                 lanes: 2,
                 per_document: Duration::from_millis(1),
+                bodies: Bodies::default(),
                 slowest_read: Duration::from_millis(50),
                 read_failures_permille: 0,
                 until: Until::Idle(VISIBILITY * 40),
@@ -148,6 +185,13 @@ impl World {
             self.check().await;
         });
         self.met
+    }
+
+    /// Puts all items into the queue.
+    pub(super) async fn offer(&self) -> Vec<WorkItem> {
+        let items: Vec<_> = self.objects.iter().map(Object::item).collect();
+        self.queue.offer(&items).await.unwrap();
+        items
     }
 
     /// Some workers at the same time, with troubles.
@@ -162,6 +206,7 @@ impl World {
                 link: Link::new(rng.fork(), failures, slowest_call),
                 lanes: rng.usize(1..4),
                 per_document: slow(rng, &[0, 10, 1_000]),
+                bodies: Bodies::default(),
                 slowest_read: slow(rng, &[1, 1_000, 20_000]),
                 read_failures_permille: [0, 0, 50][rng.usize(0..3)],
                 until: Until::Asked,
@@ -183,11 +228,12 @@ impl World {
     }
 
     /// A worker's life.
-    fn worker(&self, name: String, temper: Temper, end: End) -> impl Future<Output = Met> + use<> {
+    pub(super) fn worker(&self, name: String, temper: Temper, end: End) -> impl Future<Output = Met> + use<> {
         let Temper {
             link,
             lanes,
             per_document,
+            bodies,
             slowest_read,
             read_failures_permille,
             until,
@@ -227,11 +273,15 @@ impl World {
             ending,
             metrics: metrics.clone(),
         };
+        let in_flight_bytes = IntGauge::new("bytes", "on their way").unwrap();
         let sink = Arc::new(Sink {
             index: Arc::clone(&self.index),
             link: link.clone(),
-            room: Budget::new(4 * BODY_BYTES, None),
+            room: Budget::new(bodies.in_flight_bytes_max, Some(in_flight_bytes.clone())),
             per_document,
+            turns: Semaphore::new(bodies.turns),
+            in_flight_bytes,
+            in_flight_bytes_peak: bodies.in_flight_bytes_peak,
         });
         let (sender, receiver) = channel(3);
         let receiver = Arc::new(AsyncMutex::new(receiver));
@@ -249,7 +299,7 @@ impl World {
                 Sending::new(
                     sink.clone(),
                     BulkEncoder::new(addressing()),
-                    BODY_BYTES,
+                    bodies.bytes,
                     letters.clone(),
                     metrics.clone(),
                     Handle::current(),
@@ -303,7 +353,7 @@ impl World {
     }
 
     /// What must be true whatever happened.
-    async fn check(&mut self) {
+    pub(super) async fn check(&mut self) {
         let state = StateDir::in_memory(Arc::clone(&self.memory), JOB);
         let ledger = state.ledger().await.unwrap();
         let depth = self.queue.depth();
@@ -457,6 +507,7 @@ impl Lane {
             let Some(read) = object.read(from, count) else {
                 return match object.broken_at {
                     Some(_) => Happened::Broken {
+                        flaw: Flaw::Corrupt,
                         reason: "corrupt: simulated".to_owned(),
                     },
                     None => Happened::Finished,
