@@ -115,13 +115,14 @@ pub struct EsArgs {
         default_value = "60s"
     )]
     pub es_timeout: String,
-    /// How long documents are tried again while the cluster is out of reach or overloaded, before their items are given back
+    /// How long documents are tried again while the cluster is out of reach or overloaded, before their items are given back:
+    /// longer than a cluster takes to restart node by node
     #[arg(
         long,
         hide_env_values = true,
         env = "PF_ES_PATIENCE",
         value_name = "DURATION",
-        default_value = "5m"
+        default_value = "15m"
     )]
     pub es_patience: String,
 }

@@ -99,12 +99,11 @@ impl Keeper {
         self.metrics
             .leases_extended
             .inc_by((receipts.len() - failed.len()) as u64);
+        let mut not_yet = Vec::new();
         for Failed { index, error } in failed {
             let tracked = &items[index];
             match error {
-                Error::Unavailable { reason } => {
-                    tracing::warn!(uri = tracked.item().uri, "a lease could not be extended yet: {reason}");
-                }
+                Error::Unavailable { reason } => not_yet.push(reason),
                 // Refused, for example because no lease may be longer: it runs out, whatever we do.
                 Error::LeaseLost | Error::Refused { .. } => {
                     tracing::warn!(
@@ -117,6 +116,11 @@ impl Keeper {
                     self.held().remove(&receipts[index].0);
                 }
             }
+        }
+        // Mostly they fail together: one line for all.
+        if let Some(reason) = not_yet.first() {
+            let leases = not_yet.len();
+            tracing::warn!(leases, "leases could not be extended yet, another try comes: {reason}");
         }
     }
 
