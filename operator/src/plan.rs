@@ -43,11 +43,17 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The flags of the discovery that `verify` needs, to find the same job's state.
+    /// The flags that `verify` needs, to find the same job's state and its dead-letter queue.
     pub fn verify_arguments(&self) -> impl Iterator<Item = &String> {
-        let shared = ["--job=", "--state=", "--s3-endpoint=", "--region="];
+        let mut shared = vec!["--job=", "--state=", "--s3-endpoint=", "--region="];
+        // What the redrive policy moved is found in the dead-letter queue alone.
+        let dead_letters = "--sqs-dead-letter-queue-url=";
+        let dead_letters = self.worker.iter().find(|argument| argument.starts_with(dead_letters));
+        if dead_letters.is_some() {
+            shared.push("--sqs-endpoint=");
+        }
         let is_shared = move |argument: &&String| shared.iter().any(|flag| argument.starts_with(flag));
-        self.discoverer.iter().filter(is_shared)
+        self.discoverer.iter().filter(is_shared).chain(dead_letters)
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod chaos;
 mod flow;
+mod local;
 
 use std::{
     fs,
