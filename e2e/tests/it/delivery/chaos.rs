@@ -1,198 +1,314 @@
-//! Workers that are killed at random moments, with faults in front of every server, and what must be true in the end all the
-//! same. A seed is the order of faults and kills; `PF_CHAOS_SEEDS=20` runs more of them than a usual run does, and
-//! `PF_CHAOS_SEED=7` a certain one.
+//! Workers that are killed at random moments, with faults in front of every server and a cluster that is too small, and what
+//! must be true in the end all the same.
+//!
+//! A seed is the order of faults and kills. `PF_CHAOS_SEEDS=20` runs more of them than a usual run does, among them some in
+//! which the cluster is down for a minute, and `PF_CHAOS_SEED=7` a certain one. What workers said is left behind when a seed
+//! fails.
+
+mod faults;
 
 use std::{
-    fs,
-    process::Child,
-    sync::{Arc, Mutex},
-    thread::sleep,
+    collections::BTreeMap,
+    fmt,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+    thread::{self, sleep},
     time::{Duration, Instant},
 };
 
-use pf_e2e::{Elasticsearch, FailedEntries, Fault, FaultProxy, S3, Sqs};
-use serde_json::json;
+use pf_e2e::{Elasticsearch, FaultProxy, Sqs, elasticsearch::Settings};
+use serde_json::{Value, json};
 
-use super::{definition, flow::Flow};
-use crate::it::programs::{generate, run_of};
+use self::faults::{Dice, ES_TIMEOUT, Faults, VISIBILITY};
+use super::{counted, definition, flow::Flow};
+use crate::it::programs::generate;
 
-/// Seeds of a usual run.
+/// Seeds of a usual run: one in which nobody answers for the cluster for a while, and one in which it crashes.
 const SEEDS: u64 = 2;
-/// Workers that are killed before one is let live.
-const KILLS: u32 = 4;
+/// Pairs of workers that are killed before one is let live.
+const PAIRS: u32 = 2;
+/// Records of the generated objects; one more is in an object of its own, beside two that are rejected.
+const RECORDS: u64 = 6_000;
 /// No seed takes longer; one that does has lost something.
-const SEED_MAX: Duration = Duration::from_mins(4);
+const SEED_MAX: Duration = Duration::from_mins(10);
 
-/// The next of a row of numbers that a seed gives (splitmix64, by Steele, Lea and Flood).
-#[derive(Debug, Clone)]
-struct Dice(Arc<Mutex<u64>>);
+/// What the cluster goes through while a worker is let live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outage {
+    None,
+    /// Nobody answers for some seconds.
+    Away,
+    /// It ends as in a crash, and starts again.
+    Crash,
+    /// The same, and for a minute nobody starts it.
+    DownForAMinute,
+}
 
-impl Dice {
-    fn new(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(seed)))
-    }
-
-    fn roll(&self, below: u64) -> u64 {
-        let mut state = self.0.lock().unwrap();
-        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = *state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % below
-    }
-
-    /// One of the faults, on every tenth request or so.
-    fn fault(&self, faults: &[Fault]) -> Fault {
-        if self.roll(10) == 0 {
-            faults[self.roll(faults.len() as u64) as usize].clone()
-        } else {
-            Fault::Pass
+impl Outage {
+    fn of(seed: u64) -> Self {
+        match seed % 5 {
+            0 => Self::Away,
+            1 => Self::Crash,
+            4 => Self::DownForAMinute,
+            _ => Self::None,
         }
     }
-}
 
-fn faulty_s3(dice: &Dice) -> FaultProxy {
-    let proxy = FaultProxy::new(&S3::shared().endpoint());
-    let dice = dice.clone();
-    proxy.choose(move |_| {
-        let after_bytes = dice.roll(20_000);
-        dice.fault(&[
-            Fault::slow_down(),
-            Fault::Reset,
-            Fault::LoseAnswer,
-            Fault::ResetBody { after_bytes },
-            Fault::CutBody { after_bytes },
-            Fault::Late(Duration::from_millis(500)),
-        ])
-    });
-    proxy
-}
-
-fn faulty_sqs(dice: &Dice) -> FaultProxy {
-    let proxy = FaultProxy::new(&Sqs::shared().endpoint());
-    let dice = dice.clone();
-    proxy.choose(move |request| {
-        let entries = |applied| {
-            Fault::FailEntries(FailedEntries {
-                places: vec![dice.roll(10) as usize, dice.roll(10) as usize],
-                code: "InternalError".to_owned(),
-                sender_fault: false,
-                applied,
-            })
+    fn happen(self, faults: &Faults) {
+        let down = match self {
+            Self::None => return,
+            Self::Away => {
+                faults.take_cluster_away(true);
+                sleep(Duration::from_secs(6));
+                return faults.take_cluster_away(false);
+            }
+            Self::Crash => Duration::ZERO,
+            Self::DownForAMinute => Duration::from_mins(1),
         };
-        let is_batch = request.sqs_action().is_some_and(|action| action.ends_with("batch"));
-        if is_batch && dice.roll(4) == 0 {
-            return entries(dice.roll(2) == 0);
+        cluster().stop();
+        sleep(down);
+        cluster().start_again();
+    }
+}
+
+/// A node with room for so little that it refuses documents for lack of it, and that may be stopped.
+fn cluster() -> &'static Elasticsearch {
+    static CLUSTER: OnceLock<Elasticsearch> = OnceLock::new();
+    CLUSTER.get_or_init(|| {
+        let settings = Settings::default()
+            .set("node.processors", "1")
+            // One request with a part for each shard is borne, two at a time are not.
+            .set("thread_pool.write.queue_size", "3");
+        Elasticsearch::start(&settings)
+    })
+}
+
+/// Requests of shards that the node has refused since it was started.
+fn refused_by_node() -> u64 {
+    let answer = cluster().api().must("GET", "/_nodes/stats/thread_pool", &Value::Null);
+    let nodes = answer["nodes"].as_object().unwrap();
+    let refused = |node: &Value| node["thread_pool"]["write"]["rejected"].as_u64().unwrap();
+    nodes.values().map(refused).sum()
+}
+
+/// What a seed met.
+#[derive(Debug, Default)]
+struct Met(BTreeMap<&'static str, u64>);
+
+impl Met {
+    fn add(&mut self, more: &Self) {
+        for (name, count) in &more.0 {
+            *self.0.entry(name).or_default() += count;
         }
-        dice.fault(&[
-            Fault::sqs_error(500, "InternalError", "simulated"),
-            Fault::Reset,
-            Fault::LoseAnswer,
-            Fault::Twice,
-            Fault::Late(Duration::from_secs(1)),
-        ])
-    });
-    proxy
+    }
 }
 
-fn faulty_elasticsearch(dice: &Dice) -> FaultProxy {
-    let proxy = FaultProxy::new(&Elasticsearch::shared().endpoint());
-    let dice = dice.clone();
-    let refusal = |status: u16| {
-        let body = json!({"error": {"type": "es_rejected_execution_exception"}, "status": status}).to_string();
-        Fault::Answer(format!(
-            "HTTP/1.1 {status} Fault\r\ncontent-type: application/json\r\nx-elastic-product: Elasticsearch\r\n\
-             content-length: {}\r\n\r\n{body}",
-            body.len()
-        ))
-    };
-    proxy.choose(move |request| {
-        if !request.head.contains("_bulk") {
-            return Fault::Pass;
+impl fmt::Display for Met {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each: Vec<String> = self.0.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        f.write_str(&each.join(", "))
+    }
+}
+
+/// What must be met in every run, else it proves nothing.
+const MUST_BE_MET: [&str; 9] = [
+    "s3: 503 SlowDown",
+    "s3: reset within the body",
+    "sqs: no lease is extended",
+    "sqs: entries fail",
+    "cluster: taken, and answered after the timeout",
+    "cluster: nobody there",
+    "refused for lack of room by the node",
+    "leases lost",
+    "duplicates",
+];
+
+/// A job and the world that it is in.
+struct Chaos {
+    seed: u64,
+    dice: Dice,
+    faults: Faults,
+    flow: Flow,
+    /// In front of the cluster, the queue and the objects.
+    proxies: [FaultProxy; 3],
+    logs: PathBuf,
+    workers: u32,
+}
+
+impl Chaos {
+    fn new(seed: u64, objects: &Path, logs: PathBuf) -> Self {
+        let dice = Dice::new(seed);
+        let faults = Faults::new(&dice);
+        let proxies = [
+            faults.before_cluster(&cluster().endpoint()),
+            faults.before_sqs(),
+            faults.before_s3(),
+        ];
+        // So many tries that no item is given up for its workers' deaths.
+        let visibility = u32::try_from(VISIBILITY.as_secs()).unwrap();
+        let mut flow = Flow::of("chaos", objects, cluster().api(), visibility, 1000);
+        let mut definition = definition();
+        definition["settings"]["number_of_shards"] = json!(4);
+        cluster().api().create_index(&flow.index, &definition);
+        (flow.sqs_endpoint, flow.s3_endpoint) = (proxies[1].endpoint(), proxies[2].endpoint());
+        Self {
+            seed,
+            dice,
+            faults,
+            flow,
+            proxies,
+            logs,
+            workers: 0,
         }
-        let after_bytes = dice.roll(300);
-        dice.fault(&[
-            refusal(429),
-            refusal(503),
-            Fault::Reset,
-            Fault::LoseAnswer,
-            Fault::CutBody { after_bytes },
-            Fault::Late(Duration::from_secs(1)),
-        ])
-    });
-    proxy
+    }
+
+    /// Messages that are there twice.
+    fn double_some_messages(&self) {
+        let url = &self.flow.queue.url;
+        for message in Sqs::shared().receive(url, Duration::from_secs(1)) {
+            Sqs::shared().send(url, message["Body"].as_str().unwrap());
+        }
+    }
+
+    /// A worker's command, and the file that has what it says.
+    fn worker(&mut self, is_endless: bool) -> (Command, PathBuf) {
+        let timeout = format!("{}s", ES_TIMEOUT.as_secs());
+        let small_bodies = ["--es-bulk-bytes", "40000", "--threads", "2", "--es-timeout", &timeout];
+        let url = self.proxies[0].endpoint();
+        let mut command = if is_endless {
+            self.flow.endless_worker(&url, &small_bodies)
+        } else {
+            self.flow.worker(&url, &small_bodies)
+        };
+        let log = self.logs.join(format!("worker-{}.log", self.workers));
+        self.workers += 1;
+        command.stderr(File::create(&log).unwrap());
+        (command, log)
+    }
+
+    /// Two workers at the same time, that are killed without a word after a while.
+    fn pair_that_dies(&mut self) {
+        let lives = [(), ()].map(|()| {
+            let (mut command, _) = self.worker(true);
+            let after = Duration::from_millis(500 + self.dice.roll(4000));
+            thread::spawn(move || {
+                let mut worker = command.spawn().unwrap();
+                sleep(after);
+                worker.kill().unwrap();
+                worker.wait().unwrap();
+            })
+        });
+        for life in lives {
+            life.join().unwrap();
+        }
+    }
+
+    /// Workers that may end by themselves, until nothing is left to do. What `verify` then says.
+    fn to_the_end(&mut self) -> Value {
+        let started = Instant::now();
+        loop {
+            let (mut command, log) = self.worker(false);
+            let code = command.status().unwrap().code();
+            let said = || fs::read_to_string(&log).unwrap();
+            assert!(matches!(code, Some(0..=2)), "seed {}: {code:?}: {}", self.seed, said());
+            let (verified, report) = self.flow.verify();
+            let depth = Sqs::shared().depth(&self.flow.queue.url);
+            if verified == Some(0) && depth.visible + depth.in_flight + depth.delayed == 0 {
+                return report;
+            }
+            assert!(
+                started.elapsed() < SEED_MAX,
+                "seed {}: {report}: {depth:?}: {}",
+                self.seed,
+                said()
+            );
+            // Where it could not even start, another one a moment later may.
+            sleep(Duration::from_millis(500));
+        }
+    }
+
+    /// How often workers said this.
+    fn said(&self, words: &str) -> u64 {
+        let logs = fs::read_dir(&self.logs).unwrap();
+        let texts = logs.map(|log| fs::read_to_string(log.unwrap().path()).unwrap());
+        texts.map(|text| text.matches(words).count() as u64).sum()
+    }
 }
 
-/// A worker that is killed, without a word, after a while.
-fn live_and_die(mut worker: Child, after: Duration) {
-    sleep(after);
-    worker.kill().unwrap();
-    worker.wait().unwrap();
-}
-
-fn survive(seed: u64) {
-    let api = Elasticsearch::shared().api();
+fn survive(seed: u64) -> Met {
     let folder = tempfile::tempdir().unwrap();
-    let seed_text = seed.to_string();
+    let (objects, logs) = (folder.path().join("objects"), folder.path().join("logs"));
+    let (records, seed_text) = (RECORDS.to_string(), seed.to_string());
     let wanted = [
         "--records",
-        "12000",
+        &records,
         "--objects",
-        "40",
+        "32",
         "--format",
         "all",
         "--seed",
         &seed_text,
     ];
-    generate(folder.path(), &wanted);
+    fs::create_dir_all(&objects).unwrap();
+    fs::create_dir(&logs).unwrap();
+    generate(&objects, &wanted);
+    let (count, sum) = counted(&objects);
     fs::write(
-        folder.path().join("bad.ndjson"),
+        objects.join("bad.ndjson"),
         "{\"status\":1}\nno json\n{\"status\":\"x\"}\n",
     )
     .unwrap();
-    let dice = Dice::new(seed);
-    let (s3, sqs, cluster) = (faulty_s3(&dice), faulty_sqs(&dice), faulty_elasticsearch(&dice));
-    // Leases that run out soon, and so many that no item is given up for its workers' deaths.
-    let mut flow = Flow::of("chaos", folder.path(), api, 3, 1000);
-    api.create_index(&flow.index, &definition());
-    (flow.s3_endpoint, flow.sqs_endpoint) = (s3.endpoint(), sqs.endpoint());
-    flow.discover(&[]);
+    // Left behind where the seed fails.
+    let kept = folder.keep();
 
-    let small_bodies = ["--es-bulk-bytes", "20000", "--threads", "2"];
-    for _ in 0..KILLS {
-        let worker = flow.endless_worker(&cluster.endpoint(), &small_bodies).spawn().unwrap();
-        live_and_die(worker, Duration::from_millis(500 + dice.roll(2500)));
+    let refused_earlier = refused_by_node();
+    let mut chaos = Chaos::new(seed, &objects, logs);
+    chaos.flow.discover(&[]);
+    chaos.double_some_messages();
+    for _ in 0..PAIRS {
+        chaos.pair_that_dies();
     }
-    let started = Instant::now();
-    let report = loop {
-        let outcome = run_of(flow.worker(&cluster.endpoint(), &small_bodies));
-        assert!(
-            matches!(outcome.code, Some(0..=2)),
-            "{:?}: {}",
-            outcome.code,
-            outcome.stderr
-        );
-        let (code, report) = flow.verify();
-        if code == Some(0) {
-            break report;
-        }
-        assert!(
-            started.elapsed() < SEED_MAX,
-            "seed {seed}: {report}\n{}",
-            outcome.stderr
-        );
-    };
+    let outage = Outage::of(seed);
+    let mut refused = refused_by_node() - refused_earlier;
+    let report = thread::scope(|scope| {
+        let (faults, after) = (chaos.faults.clone(), Duration::from_millis(chaos.dice.roll(3000)));
+        scope.spawn(move || {
+            sleep(after);
+            outage.happen(&faults);
+        });
+        chaos.to_the_end()
+    });
 
-    api.refresh(&flow.index);
-    assert_eq!(api.count(&flow.index), 12_001, "seed {seed}");
+    let (api, index) = (cluster().api(), &chaos.flow.index);
+    api.refresh(index);
+    assert_eq!(api.count(index), count + 1, "seed {seed}");
+    let found = api.sum(index, "bytes", &json!({"match_all": {}}));
+    assert!((found - sum).abs() < 0.5, "seed {seed}: {found} is not {sum}");
     let told = ["records_in", "records_out", "records_rejected"].map(|count| report[count].as_u64().unwrap());
-    assert_eq!(told, [12_003, 12_001, 2], "seed {seed}: {report}");
+    assert_eq!(told, [count + 3, count + 1, 2], "seed {seed}: {report}");
     assert_eq!(report["dead_lettered"], 0);
-    let letters = flow
+    let letters = chaos
+        .flow
         .job_command("redrive", &["--records", "--letters"])
         .success()
         .records();
     assert_eq!(letters.len(), 2, "each rejected record is kept once: {letters:?}");
+    let given_up = Sqs::shared().all_bodies(&chaos.flow.queue.dead_letter_url);
+    assert!(given_up.is_empty(), "seed {seed}: no item is given up: {given_up:?}");
+
+    // A node that was started again counts from 0.
+    refused = match outage {
+        Outage::None | Outage::Away => refused_by_node() - refused_earlier,
+        Outage::Crash | Outage::DownForAMinute => refused + refused_by_node(),
+    };
+    let mut met = chaos.faults.met();
+    met.insert("refused for lack of room by the node", refused);
+    met.insert("leases lost", chaos.said("left to others"));
+    met.insert("duplicates", report["records_duplicate"].as_u64().unwrap());
+    fs::remove_dir_all(kept).unwrap();
+    Met(met)
 }
 
 #[test]
@@ -206,7 +322,24 @@ fn whatever_fails_and_whoever_dies_every_record_arrives_once_or_is_a_dead_letter
         Some(seed) => seed..seed + 1,
         None => 0..number("PF_CHAOS_SEEDS").unwrap_or(SEEDS),
     };
-    for seed in seeds {
-        survive(seed);
+    let mut all = Met::default();
+    for seed in seeds.clone() {
+        let started = Instant::now();
+        let met = survive(seed);
+        eprintln!(
+            "seed {seed} passed in {:.1} s: {:?}; {met}",
+            started.elapsed().as_secs_f64(),
+            Outage::of(seed)
+        );
+        all.add(&met);
     }
+    let missing: Vec<&str> = MUST_BE_MET
+        .into_iter()
+        .filter(|name| all.0.get(name).is_none_or(|count| *count == 0))
+        .collect();
+    // A single seed is for looking into it.
+    assert!(
+        missing.is_empty() || seeds.count() == 1,
+        "too little happened: {missing:?} were not met"
+    );
 }
