@@ -76,11 +76,14 @@ impl<'a> Lane<'a> {
     }
 
     /// Reads the object to its end, or to where it breaks, and says so to its item. One that comes after the wish to stop is
-    /// given back.
+    /// given back, and one that is not ours any more is left alone.
     pub fn process(&mut self, work: Work) {
         let Work { leased, opened } = work;
         let outcome = if self.shared.ending.shutdown().is_draining() {
             Outcome::Interrupted
+        } else if let Some(stopped) = leased.tracked().stopped() {
+            // Its lease was lost while it waited: whoever has it now reads it.
+            stopped
         } else {
             match opened {
                 Ok(mut opened) => self.read(&leased, &mut opened).unwrap_or_else(|stop| stop),

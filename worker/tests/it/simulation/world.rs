@@ -479,6 +479,10 @@ impl Lane {
                 drop(leased);
                 continue;
             }
+            if let Some(stopped) = leased.tracked().stopped() {
+                leased.end(stopped);
+                continue;
+            }
             let object = &self.objects[leased.tracked().item().seq as usize];
             let from = match checkpoint.map(|checkpoint| checkpoint.position) {
                 Some(pf_work::checkpoint::Position::Byte { offset }) => object.line_at(offset),

@@ -24,7 +24,7 @@ fn the_defaults_are_deterministic_ids_that_are_created() {
     assert_eq!(options.addressing.operation, Operation::Create);
     assert_eq!(options.sign_in, SignIn::Anonymous);
     assert_eq!(options.bulk_bytes, 4 << 20);
-    assert_eq!((options.timeout.as_secs(), options.patience.as_secs()), (60, 300));
+    assert_eq!((options.timeout.as_secs(), options.patience.as_secs()), (60, 900));
 }
 
 #[test]
@@ -131,5 +131,25 @@ fn what_is_wrong_is_said_with_the_flag_and_what_would_be_right() {
         let line: Vec<_> = line.split(' ').collect();
         let error = options(&line).unwrap_err();
         assert!(error.starts_with(message), "{line:?}: {error}");
+    }
+}
+
+#[test]
+fn what_is_shown_for_debugging_names_files_and_not_what_is_in_them() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, flags) in [
+        ("password", &["--es-username", "me", "--es-password-file"][..]),
+        ("key", &["--es-api-key-file"]),
+        ("token", &["--es-bearer-file"]),
+    ] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, "geheim").unwrap();
+        let target = ["--es-url", "http://es:9200", "--es-index", "logs"];
+        let line = [&target[..], flags, &[file.to_str().unwrap()]].concat();
+        let shown = format!("{:?}", options(&line).unwrap());
+        assert!(
+            shown.contains(file.to_str().unwrap()) && !shown.contains("geheim"),
+            "{shown}"
+        );
     }
 }
