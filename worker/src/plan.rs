@@ -157,6 +157,9 @@ impl Plan {
         if threads > THREADS_MAX {
             return Err(format!("--threads must be {THREADS_MAX} or less, not {threads}"));
         }
+        address("--s3-endpoint", s3_endpoint.as_deref())?;
+        address("--sqs-endpoint", sqs_endpoint.as_deref())?;
+        address("--sqs-dead-letter-queue-url", sqs_dead_letter_queue_url.as_deref())?;
         let drain_timeout = duration("--drain-timeout", &drain_timeout)?;
         let worker = worker.unwrap_or_else(host_name);
         let input = match input {
@@ -235,6 +238,26 @@ impl Plan {
     }
 }
 
+/// That an address, if there is one, begins as one does and has no secret in it, which would be repeated in logs.
+fn address(flag: &str, address: Option<&str>) -> Result<(), String> {
+    let Some(address) = address else { return Ok(()) };
+    if address.contains('@') {
+        return Err(format!(
+            "{flag} must not hold credentials: they come from the environment"
+        ));
+    }
+    let rest = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| address.strip_prefix(scheme));
+    let has_host = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', ':']));
+    if !has_host || address.contains(char::is_whitespace) {
+        return Err(format!(
+            "{flag} must begin with http:// or https:// and a host, as http://localhost:9000 does, not `{address}`"
+        ));
+    }
+    Ok(())
+}
+
 /// A length of time, as a flag has it.
 fn duration(flag: &str, text: &str) -> Result<Duration, String> {
     text.parse::<SignedDuration>()
@@ -272,6 +295,25 @@ fn at_least_one(flag: &str, value: usize) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_begin_as_addresses_do_and_hold_no_credentials() {
+        for right in [None, Some("http://localhost:9000"), Some("https://[::1]:9000/")] {
+            assert_eq!(address("--s3-endpoint", right), Ok(()));
+        }
+        for wrong in [
+            "localhost:9000",
+            "http://",
+            "ftp://host",
+            "http://:9000",
+            "http://a host",
+        ] {
+            let error = address("--s3-endpoint", Some(wrong)).unwrap_err();
+            assert!(error.starts_with("--s3-endpoint must begin"), "{error}");
+        }
+        let error = address("--s3-endpoint", Some("http://me:geheim@host")).unwrap_err();
+        assert!(!error.contains("geheim"), "{error}");
+    }
 
     #[test]
     fn what_is_read_ahead_stays_below_the_memory_that_is_given() {

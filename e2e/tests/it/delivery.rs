@@ -4,6 +4,8 @@
 mod chaos;
 mod flow;
 mod local;
+mod running;
+mod secrets;
 
 use std::{
     fs,

@@ -58,11 +58,16 @@ impl Flow {
     /// Finds the objects and puts their items into the queue.
     #[track_caller]
     pub(crate) fn discover(&self, more: &[&str]) {
+        run_of(self.discoverer(more)).success();
+    }
+
+    /// The discoverer that does so.
+    pub(crate) fn discoverer(&self, more: &[&str]) -> Command {
         let mut command = self.command("pf-discoverer", more);
         command.args(["--job", &self.job, "--bucket", &self.bucket, "--prefix", "logs/"]);
         command.args(["--destination", "sqs", "--sqs-queue-url", &self.queue.url]);
         command.args(["--sqs-endpoint", &self.sqs_endpoint]);
-        run_of(command).success();
+        command
     }
 
     /// A worker from the queue into the cluster at `url`, that ends when there is nothing more to do.
