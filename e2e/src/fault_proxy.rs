@@ -10,7 +10,10 @@ use std::{
     collections::VecDeque,
     fmt, io,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -137,6 +140,7 @@ struct State {
     faults: Mutex<VecDeque<Fault>>,
     afterwards: Mutex<Arc<Choose>>,
     requests: Mutex<Vec<String>>,
+    body_bytes: AtomicU64,
 }
 
 impl fmt::Debug for State {
@@ -156,6 +160,7 @@ impl FaultProxy {
             faults: Mutex::default(),
             afterwards: Mutex::new(Arc::new(|_: &Request<'_>| Fault::Pass)),
             requests: Mutex::default(),
+            body_bytes: AtomicU64::new(0),
         });
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let address = listener.local_addr().expect("it is bound");
@@ -198,6 +203,11 @@ impl FaultProxy {
     /// The heads of the requests so far, each with its request line and headers in lower case.
     pub fn requests(&self) -> Vec<String> {
         lock(&self.state.requests).clone()
+    }
+
+    /// Bytes of answers' bodies that were passed back as they came, also to who did not wait for the end.
+    pub fn body_bytes(&self) -> u64 {
+        self.state.body_bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -262,7 +272,15 @@ async fn serve(mut client: BufReader<TcpStream>, state: &State) -> io::Result<()
                 continue;
             }
         };
-        let whole = relay(&mut client, &state.upstream, &head, &body, body_bytes_max).await?;
+        let whole = relay(
+            &mut client,
+            &state.upstream,
+            &head,
+            &body,
+            body_bytes_max,
+            &state.body_bytes,
+        )
+        .await?;
         match (whole, reset, fault) {
             (true, ..) => {}
             (false, true, _) => return reset_connection(&client),

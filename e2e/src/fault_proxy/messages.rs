@@ -1,7 +1,10 @@
 //! Just enough of HTTP/1.1 to pass a request on and to count the bytes of its answer: bodies of known length, and answers in
 //! chunks, which go on as one body of known length.
 
-use std::io;
+use std::{
+    io,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -20,13 +23,14 @@ impl Answer {
     }
 }
 
-/// Passes a request on and at most so many bytes of its answer's body back; says whether that was all of it.
+/// Passes a request on and at most so many bytes of its answer's body back, which it counts; says whether that was all of it.
 pub(super) async fn relay(
     client: &mut BufReader<TcpStream>,
     upstream: &str,
     request: &str,
     body: &[u8],
     body_bytes_max: u64,
+    counted: &AtomicU64,
 ) -> io::Result<bool> {
     let mut server = ask(upstream, request, body).await?;
     let head = read_head(&mut server).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -39,13 +43,24 @@ pub(super) async fn relay(
             .min(usize::try_from(body_bytes_max).unwrap_or(usize::MAX));
         client.get_mut().write_all(answer.head.as_bytes()).await?;
         client.get_mut().write_all(&answer.body[..sent]).await?;
+        counted.fetch_add(sent as u64, Ordering::Relaxed);
         client.get_mut().flush().await?;
         return Ok(sent == answer.body.len());
     }
     let length = if has_body { content_length(&head)? } else { 0 };
     client.get_mut().write_all(head.as_bytes()).await?;
     let sent = length.min(body_bytes_max);
-    tokio::io::copy_buf(&mut (&mut server).take(sent), client.get_mut()).await?;
+    let mut body = (&mut server).take(sent);
+    loop {
+        let piece = body.fill_buf().await?;
+        if piece.is_empty() {
+            break;
+        }
+        let bytes = piece.len();
+        client.get_mut().write_all(piece).await?;
+        body.consume(bytes);
+        counted.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
     client.get_mut().flush().await?;
     Ok(sent == length)
 }

@@ -5,6 +5,7 @@ mod chaos;
 mod flow;
 mod local;
 mod metrics;
+mod resume;
 mod running;
 mod secrets;
 mod settling;
