@@ -206,7 +206,7 @@ impl Chaos {
     }
 
     /// Workers that may end by themselves, until nothing is left to do. What `verify` then says.
-    fn to_the_end(&mut self) -> Value {
+    fn run_to_the_end(&mut self) -> Value {
         let started = Instant::now();
         loop {
             let (mut command, log) = self.worker(false);
@@ -278,7 +278,7 @@ fn survive(seed: u64) -> Met {
             sleep(after);
             outage.happen(&faults);
         });
-        chaos.to_the_end()
+        chaos.run_to_the_end()
     });
 
     let (api, index) = (cluster().api(), &chaos.flow.index);

@@ -78,13 +78,12 @@ impl Running {
         }
     }
 
-    /// Waits until `times` items are settled for good, as far as it knows.
+    /// Waits until so many items are settled for good, as far as it knows.
     #[track_caller]
     pub(crate) fn wait_until_settled(&mut self, items: u64) -> Metrics {
         self.wait_for(|metrics| {
             let settled = ["pf_items_completed_total", "pf_items_failed_total"];
-            settled.map(|name| metrics.sum(name)).iter().sum::<f64>() >= items as f64
-                && metrics.sum("pf_leases_held") == 0.0
+            settled.map(|name| metrics.sum(name)).iter().sum::<u64>() >= items && metrics.sum("pf_leases_held") == 0
         })
     }
 
@@ -125,24 +124,29 @@ pub(crate) struct Metrics(pub(crate) String);
 
 impl Metrics {
     /// The sum over all series of a metric, whatever their labels.
-    pub(crate) fn sum(&self, name: &str) -> f64 {
+    pub(crate) fn sum(&self, name: &str) -> u64 {
         let series = self.0.lines().filter_map(|line| {
             let rest = line.strip_prefix(name)?;
             let value = match rest.strip_prefix('{') {
                 Some(labels) => labels.split_once("} ")?.1,
                 None => rest.strip_prefix(' ')?,
             };
-            value.parse::<f64>().ok()
+            Some(number(value))
         });
         series.sum()
     }
 
     /// One series, as `name{label="value"}`.
     #[track_caller]
-    pub(crate) fn of(&self, series: &str) -> f64 {
+    pub(crate) fn of(&self, series: &str) -> u64 {
         let mut lines = self.0.lines();
         let value = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         let value = value.unwrap_or_else(|| panic!("there is no {series} in {}", self.0));
-        value.parse().unwrap()
+        number(value)
     }
+}
+
+/// All that tests look at are whole numbers.
+fn number(text: &str) -> u64 {
+    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
 }

@@ -85,7 +85,7 @@ fn out_of_reach_past_all_patience_the_item_is_released_with_a_delay() {
     let (flow, folder) = (job("unreachable", 10, FOR_EVER, 5), tempfile::tempdir().unwrap());
     let proxy = cluster(Fault::Reset);
     let mut without = worker(&flow, &folder, &proxy, &["--es-patience", "1s"]);
-    without.wait_for(|metrics| metrics.sum("pf_items_released_total") >= 1.0);
+    without.wait_for(|metrics| metrics.sum("pf_items_released_total") >= 1);
     let released = Instant::now();
     assert_eq!(without.stop(), Some(0), "{}", without.said());
     assert_eq!(
@@ -102,7 +102,7 @@ fn asked_to_stop_the_worker_releases_the_item_at_once_and_the_next_one_goes_on_w
     let (flow, folder) = (job("stopped", MANY, FOR_EVER, 5), tempfile::tempdir().unwrap());
     let proxy = cluster(Fault::Late(Duration::from_millis(300)));
     let mut stopped = worker(&flow, &folder, &proxy, &[]);
-    stopped.wait_for(|metrics| metrics.sum("pf_records_out_total") > 0.0);
+    stopped.wait_for(|metrics| metrics.sum("pf_records_out_total") > 0);
     assert_eq!(stopped.stop(), Some(0), "{}", stopped.said());
     let (code, report) = flow.verify();
     assert_eq!((code, &report["missing"]), (Some(1), &json!(1)), "{report}");
@@ -131,8 +131,8 @@ fn a_lease_that_is_lost_leaves_the_item_to_others() {
     flow.sqs_endpoint = queue.endpoint();
     let proxy = cluster(Fault::Late(Duration::from_millis(300)));
     let mut loser = worker(&flow, &folder, &proxy, &[]);
-    let metrics = loser.wait_for(|metrics| metrics.sum("pf_leases_lost_total") >= 1.0);
-    assert_eq!(metrics.sum("pf_items_completed_total"), 0.0);
+    let metrics = loser.wait_for(|metrics| metrics.sum("pf_leases_lost_total") >= 1);
+    assert_eq!(metrics.sum("pf_items_completed_total"), 0);
     loser.stop();
     assert!(loser.said().contains("left to others"), "{}", loser.said());
     flow.sqs_endpoint = direct;
@@ -175,7 +175,7 @@ fn an_object_that_is_gone_changed_truncated_corrupt_or_unsupported_is_a_dead_let
     assert_eq!(worker.stop(), Some(0), "{}", worker.said());
     for flaw in ["gone", "changed", "truncated", "corrupt", "unsupported"] {
         let series = format!("pf_items_failed_total{{reason=\"{flaw}\"}}");
-        assert_eq!(metrics.of(&series), 1.0, "{flaw}: {}", worker.said());
+        assert_eq!(metrics.of(&series), 1, "{flaw}: {}", worker.said());
     }
     let (code, report) = flow.verify();
     let told = ["completed", "dead_lettered", "missing"].map(|name| report[name].as_u64());
@@ -233,7 +233,7 @@ fn an_item_that_kills_its_workers_is_moved_by_the_redrive_policy_and_counts_as_a
     let mut kills = 0;
     loop {
         let mut killed = worker(&flow, &folder, &proxy, &["--exit-when-idle", "4s"]);
-        let leased = killed.wait_for_or_end(|metrics| metrics.sum("pf_leases_total") >= 1.0);
+        let leased = killed.wait_for_or_end(|metrics| metrics.sum("pf_leases_total") >= 1);
         if leased.is_none() {
             assert_eq!(killed.end(), Some(0), "{}", killed.said());
             break;
