@@ -24,6 +24,7 @@ pub mod settler;
 pub mod states;
 pub mod track;
 pub mod tracked;
+pub mod untold;
 
 pub use budget::ErrorBudget;
 pub use keeper::Keeper;
@@ -31,3 +32,4 @@ pub use letters::Letters;
 pub use settler::Settler;
 pub use states::States;
 pub use tracked::{Hold, Leased, Tracked};
+pub use untold::Untold;

@@ -22,6 +22,8 @@ pub struct Metrics {
     pub items_released: IntCounter,
     /// Items that were gone on with at a checkpoint.
     pub items_resumed: IntCounter,
+    /// Items that came again because the queue did not hear that they were done, and were not read again.
+    pub items_told_again: IntCounter,
     /// Settled items of which records are unaccounted for.
     pub items_unbalanced: IntCounter,
     /// Checkpoints left.
@@ -78,6 +80,10 @@ impl Metrics {
             items_failed,
             items_released: counter("pf_items_released_total", "Work items given back, to be tried again"),
             items_resumed: counter("pf_items_resumed_total", "Work items gone on with at a checkpoint"),
+            items_told_again: counter(
+                "pf_items_told_again_total",
+                "Work items that came again though they were done, and were not read again",
+            ),
             items_unbalanced: counter(
                 "pf_items_unbalanced_total",
                 "Settled work items of which records are unaccounted for: not 0 is a fault of ours",

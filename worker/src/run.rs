@@ -30,7 +30,7 @@ use tokio::{
 use crate::{
     dead_letters::DeadLetters,
     delivery::{
-        ErrorBudget, Keeper, Letters, Settler, States,
+        ErrorBudget, Keeper, Letters, Settler, States, Untold,
         leasing::{Leasing, Until},
         letters::Place,
     },
@@ -194,7 +194,9 @@ async fn work(
         None => Place::Local(Arc::clone(&dead_letters)),
     };
     let (letters, store) = Letters::to(place, metrics.clone());
+    let untold = Arc::new(Untold::default());
     let settler = Settler {
+        untold: Arc::clone(&untold),
         queue: Arc::clone(&source.queue),
         keeper: Arc::clone(&keeper),
         states: states.clone(),
@@ -204,6 +206,7 @@ async fn work(
         metrics: metrics.clone(),
     };
     let leasing = Leasing {
+        untold,
         queue: Arc::clone(&source.queue),
         polls: source.polls,
         until: source.until.clone(),

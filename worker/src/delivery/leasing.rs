@@ -6,14 +6,15 @@ use std::{
 };
 
 use futures::future::join_all;
-use pf_work::{Checkpoint, Lease, WorkSource, queue::Error};
+use pf_work::{Checkpoint, Lease, WorkSource, queue::Error, settle::Outcome};
 use tokio::{
     sync::mpsc::{Sender, UnboundedSender},
     time::{Instant, sleep, timeout},
 };
 
 use super::{
-    ErrorBudget, Keeper, Leased, States, Tracked,
+    ErrorBudget, Keeper, Leased, States, Tracked, Untold,
+    track::Done,
     tracked::{Event, Interval},
 };
 use crate::{
@@ -63,6 +64,8 @@ pub struct Leasing {
     pub keeper: Arc<Keeper>,
     /// Where checkpoints are.
     pub states: Option<Arc<States>>,
+    /// Items that are done already, and come only because the queue does not know.
+    pub untold: Arc<Untold>,
     /// Who is told what becomes of items.
     pub settler: UnboundedSender<Event>,
     /// What may be rejected.
@@ -123,7 +126,8 @@ impl Leasing {
                 Ok(leases) => {
                     pause = PAUSE_MIN;
                     note_busy(busy_at);
-                    for taken in join_all(leases.into_iter().map(|lease| self.take(lease))).await {
+                    let taken = join_all(leases.into_iter().map(|lease| self.take(lease))).await;
+                    for taken in taken.into_iter().flatten() {
                         let opened = open(taken);
                         match places.pop() {
                             Some(place) => place.send(opened),
@@ -152,23 +156,32 @@ impl Leasing {
         }
     }
 
-    /// Follows the item from here on.
-    async fn take(&self, lease: Lease) -> Taken {
+    /// Follows the item from here on. None: there is nothing to read.
+    async fn take(&self, lease: Lease) -> Option<Taken> {
         self.metrics.leases.inc();
-        let checkpoint = self.checkpoint(&lease).await;
-        if checkpoint.is_some() {
-            self.metrics.items_resumed.inc();
+        if let Some(done) = self.untold.take(&lease.item) {
+            self.metrics.items_told_again.inc();
+            self.follow(lease, done).end(Outcome::Finished);
+            return None;
         }
+        let checkpoint = self.checkpoint(&lease).await;
+        let done = checkpoint.as_ref().map_or_else(Done::default, |checkpoint| {
+            self.metrics.items_resumed.inc();
+            Done {
+                position: Some(checkpoint.position),
+                counts: checkpoint.counts,
+            }
+        });
+        let leased = self.follow(lease, done);
+        Some(Taken { leased, checkpoint })
+    }
+
+    fn follow(&self, lease: Lease, done: Done) -> Leased {
         let interval = self.states.as_ref().map(|_| Interval::of(&lease.item));
-        let leased = Tracked::follow(
-            lease,
-            checkpoint.as_ref(),
-            interval,
-            self.settler.clone(),
-            Arc::clone(&self.budget),
-        );
+        let (settler, budget) = (self.settler.clone(), Arc::clone(&self.budget));
+        let leased = Tracked::follow(lease, done, interval, settler, budget);
         self.keeper.keep(leased.tracked());
-        Taken { leased, checkpoint }
+        leased
     }
 
     /// How far somebody else read it. Nobody did before the first lease.

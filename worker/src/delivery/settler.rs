@@ -16,7 +16,7 @@ use pf_work::{
 use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
 
 use super::{
-    Keeper, States, states,
+    Keeper, States, Untold, states,
     tracked::{Event, Tracked},
 };
 use crate::{
@@ -40,6 +40,8 @@ pub struct Settler {
     pub keeper: Arc<Keeper>,
     /// Where the ledgers are; none: the queue alone knows what is settled.
     pub states: Option<Arc<States>>,
+    /// Items that the ledger names and of which the queue does not hear.
+    pub untold: Arc<Untold>,
     /// Where items that are given up are told of, beside ledger and queue.
     pub dead_letters: Arc<DeadLetters>,
     /// An item that is out of reach is tried so often before the worker gives up; none: the queue's redrive policy decides.
@@ -205,10 +207,17 @@ impl Settler {
         match self.queue.complete(&receipts).await {
             Ok(failed) => {
                 for Failed { index, error } in failed {
-                    not_settled(&done[index].tracked, &error);
+                    self.not_completed(&done[index].tracked, &error);
                 }
             }
-            Err(error) => done.iter().for_each(|item| not_settled(&item.tracked, &error)),
+            Err(error) => done.iter().for_each(|item| self.not_completed(&item.tracked, &error)),
+        }
+    }
+
+    fn not_completed(&self, tracked: &Tracked, error: &Error) {
+        not_settled(tracked, error);
+        if self.states.is_some() {
+            self.untold.note(tracked.item(), tracked.done());
         }
     }
 

@@ -72,20 +72,16 @@ impl Interval {
 }
 
 impl Tracked {
-    /// Follows the item of a new lease, and gives the right to read it. With a checkpoint, reading goes on there; without `checkpoints`
+    /// Follows the item of a new lease, of which so much is done, and gives the right to read the rest. Without `checkpoints`
     /// there is no place for further ones.
     pub fn follow(
         lease: Lease,
-        resumed: Option<&Checkpoint>,
+        done: Done,
         checkpoints: Option<Interval>,
         settler: UnboundedSender<Event>,
         budget: Arc<ErrorBudget>,
     ) -> Leased {
         let now = Instant::now();
-        let done = resumed.map_or_else(Done::default, |checkpoint| Done {
-            position: Some(checkpoint.position),
-            counts: checkpoint.counts,
-        });
         let progress = Progress {
             track: Track::resumed(done),
             checkpointed: done,

@@ -37,6 +37,7 @@ pub(super) struct Met {
     pub(super) duplicates: u64,
     pub(super) rejected: u64,
     pub(super) released: u64,
+    pub(super) told_again: u64,
     pub(super) settled_again: u64,
     pub(super) redriven_by_policy: u64,
 }
@@ -51,6 +52,7 @@ impl Met {
             duplicates,
             rejected,
             released,
+            told_again,
             settled_again,
             redriven_by_policy,
         } = *self;
@@ -62,6 +64,7 @@ impl Met {
             duplicates,
             rejected,
             released,
+            told_again,
             settled_again,
             redriven_by_policy,
         ]
@@ -79,6 +82,7 @@ impl AddAssign for Met {
         self.duplicates += other.duplicates;
         self.rejected += other.rejected;
         self.released += other.released;
+        self.told_again += other.told_again;
         self.settled_again += other.settled_again;
         self.redriven_by_policy += other.redriven_by_policy;
     }

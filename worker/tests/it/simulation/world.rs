@@ -17,7 +17,7 @@ use pf_work::{
 use pf_worker::{
     dead_letters::DeadLetters,
     delivery::{
-        ErrorBudget, Keeper, Leased, Letters, Settler, States,
+        ErrorBudget, Keeper, Leased, Letters, Settler, States, Untold,
         leasing::{Leasing, Taken, Until},
         letters::Place,
     },
@@ -253,7 +253,9 @@ impl World {
         let states = Arc::new(States::new(name, move |job| StateDir::at(place.clone(), job)));
         let (letters, store) = Letters::to(Place::State(Arc::clone(&states)), metrics.clone());
         let (events, settler_events) = unbounded_channel();
+        let untold = Arc::new(Untold::default());
         let settler = Settler {
+            untold: Arc::clone(&untold),
             queue: queue.clone(),
             keeper: Arc::clone(&keeper),
             states: Some(Arc::clone(&states)),
@@ -263,6 +265,7 @@ impl World {
             metrics: metrics.clone(),
         };
         let leasing = Leasing {
+            untold,
             queue,
             polls: 1,
             until,
@@ -347,6 +350,7 @@ impl World {
                 duplicates: metrics.records_duplicate.get(),
                 rejected: metrics.records_rejected(),
                 released: metrics.items_released.get(),
+                told_again: metrics.items_told_again.get(),
                 ..Met::default()
             }
         }
