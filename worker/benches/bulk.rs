@@ -2,30 +2,27 @@
 //! done to them in any case. `cargo bench -p pf-worker --bench bulk`.
 #![allow(missing_docs, clippy::unwrap_used)] // a benchmark has no callers, and says what is wrong by stopping
 
+#[path = "bulk/assembly.rs"]
+mod assembly;
 #[allow(dead_code)] // its other shapes of records are for decoding
 #[path = "decode/data.rs"]
 mod data;
 
-use std::{hint::black_box, sync::Arc, time::Duration};
+use std::{hint::black_box, time::Duration};
 
 use criterion::{Criterion, Throughput};
-use pf_work::WorkItem;
 use pf_worker::{
     batch::Batch,
-    indexer::{
-        bulk::{Addressing, Bulk, BulkEncoder, IdMode, Operation, Origin},
-        json::Encoder,
-    },
+    indexer::{bulk::IdMode, json::Encoder},
     reader::ndjson::{Options, Reader, Span},
 };
+
+use assembly::{Assembly, BATCH_BYTES_MAX, BULK_BYTES, addressing};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const RECORDS: usize = 100_000;
-/// What a lane's batches and bulks have by default.
-const BATCH_BYTES_MAX: usize = 1 << 20;
-const BULK_BYTES: usize = 4 << 20;
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -71,7 +68,14 @@ fn lines(criterion: &mut Criterion, text: &[u8]) {
     }
     let mut assembly = Assembly::new(addressing("logs", IdMode::Deterministic));
     group.bench_function("validation and bodies", |bencher| {
-        bencher.iter(|| assembly.read(text));
+        bencher.iter(|| {
+            let mut reader = Reader::new(text, Span::WHOLE, options(false));
+            while let Some(batch) = reader.next_batch(&mut Vec::new()).unwrap() {
+                assembly.add(&batch);
+                reader.recycle(batch);
+            }
+            assembly.bulk.clear();
+        });
     });
     group.finish();
 }
@@ -100,63 +104,6 @@ fn columns(criterion: &mut Criterion, text: &[u8]) {
         bencher.iter(|| assembly.all(&batches));
     });
     group.finish();
-}
-
-/// A lane's part in it, with a sink that takes bodies at once.
-struct Assembly {
-    encoder: BulkEncoder,
-    origin: Origin,
-    bulk: Bulk,
-}
-
-impl Assembly {
-    fn new(addressing: Addressing) -> Self {
-        let item = r#"{"v":1,"job":"b","seq":0,"uri":"s3://b/k","etag":"1","size_bytes":1,"enqueued_at":"2024-01-01T00:00:00Z"}"#;
-        Self {
-            encoder: BulkEncoder::new(Arc::new(addressing)),
-            origin: Origin::new(&WorkItem::from_json(item).unwrap()),
-            bulk: Bulk::with_capacity(BULK_BYTES + BATCH_BYTES_MAX),
-        }
-    }
-
-    fn all(&mut self, batches: &[Batch]) {
-        for batch in batches {
-            self.add(batch);
-        }
-        self.bulk.clear();
-    }
-
-    fn add(&mut self, batch: &Batch) {
-        let mut rejects = Vec::new();
-        self.encoder
-            .append(&mut self.bulk, &self.origin, 0, batch, &mut rejects)
-            .unwrap();
-        assert!(rejects.is_empty());
-        if self.bulk.body.len() >= BULK_BYTES {
-            black_box(&self.bulk.body);
-            self.bulk.clear();
-        }
-    }
-
-    fn read(&mut self, text: &[u8]) {
-        let mut reader = Reader::new(text, Span::WHOLE, options(false));
-        while let Some(batch) = reader.next_batch(&mut Vec::new()).unwrap() {
-            self.add(&batch);
-            reader.recycle(batch);
-        }
-        self.bulk.clear();
-    }
-}
-
-fn addressing(index: &str, id: IdMode) -> Addressing {
-    Addressing {
-        operation: Operation::Create,
-        id,
-        index: index.parse().unwrap(),
-        routing: None,
-        timestamp: "timestamp".parse().unwrap(),
-        document_bytes_max: 100 << 20,
-    }
 }
 
 fn options(as_columns: bool) -> Options {

@@ -55,8 +55,8 @@ const fn on_s3(name: &'static str, format: &'static str) -> Case {
     }
 }
 
-/// Measures, prints a table, and says whether the budget holds.
-pub(crate) fn run(programs: &Programs) -> bool {
+/// Measures these formats, all if none is named, prints a table, and says whether the budget holds.
+pub(crate) fn run(programs: &Programs, formats: &[String]) -> bool {
     let large_mb = from_environment("PF_BENCH_LARGE_MB", 10_000);
     let small_mb = from_environment("PF_BENCH_SMALL_MB", 100);
     let s3 = S3::shared();
@@ -75,7 +75,8 @@ pub(crate) fn run(programs: &Programs) -> bool {
     .unwrap();
     let mut is_broken = false;
     let mut made = "";
-    for case in &CASES {
+    let is_wanted = |case: &&Case| formats.is_empty() || formats.iter().any(|format| format == case.format);
+    for case in CASES.iter().filter(is_wanted) {
         let (small, large) = (format!("{}/small", case.format), format!("{}/large", case.format));
         if made != case.format {
             if !made.is_empty() {

@@ -7,7 +7,9 @@ use std::{
     fs,
     io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -23,14 +25,16 @@ pub(crate) struct Programs {
     generate: PathBuf,
 }
 
-/// A finished run of the worker.
+/// A finished run of a program.
 pub(crate) struct Run {
-    /// The statistics that it told.
+    /// The statistics that it told, if it was asked to.
     pub(crate) told: Value,
     /// CPU time of all its threads.
     pub(crate) cpu: Duration,
     /// From its start to its end.
     pub(crate) wall: Duration,
+    /// The most that it had in memory, as far as it was looked at while it ran.
+    pub(crate) peak_resident_bytes: u64,
 }
 
 impl Run {
@@ -82,9 +86,21 @@ impl Programs {
         let mut discoverer = self.discoverer(uri, &[]).stdout(Stdio::piped()).spawn().unwrap();
         let mut worker = Command::new(&self.worker);
         worker.stdin(discoverer.stdout.take().unwrap());
-        let run = measured(worker.args(arguments), |_| ());
+        let run = measured(worker.args(arguments).args(STATS), |_| ());
         assert!(discoverer.wait().unwrap().success());
         run
+    }
+
+    /// The discoverer, with these arguments alone.
+    pub(crate) fn discover(&self, arguments: &[&str], environment: &[(&str, String)]) -> Run {
+        let mut discoverer = Command::new(&self.discoverer);
+        measured(discoverer.args(arguments).envs(environment.iter().cloned()), |_| ())
+    }
+
+    /// The worker, with these arguments alone.
+    pub(crate) fn deliver(&self, arguments: &[&str], environment: &[(&str, String)]) -> Run {
+        let mut worker = Command::new(&self.worker);
+        measured(worker.args(arguments).envs(environment.iter().cloned()), |_| ())
     }
 
     /// The work items of everything below `uri`, as lines.
@@ -101,6 +117,7 @@ impl Programs {
         worker
             .stdin(Stdio::piped())
             .args(arguments)
+            .args(STATS)
             .envs(environment.iter().map(|(name, value)| (name, value)));
         measured(&mut worker, |worker| {
             let mut stdin = worker.stdin.take().unwrap();
@@ -120,25 +137,46 @@ impl Programs {
     }
 }
 
-/// Runs the worker with statistics as its destination. No child may end meanwhile but it.
-fn measured(worker: &mut Command, feed: impl FnOnce(&mut std::process::Child)) -> Run {
+const STATS: [&str; 2] = ["--destination", "stats"];
+/// How often a running program's memory is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Runs a program to its end. No other child may end meanwhile.
+fn measured(program: &mut Command, feed: impl FnOnce(&mut Child)) -> Run {
     let cpu_before = cpu_of_ended_children();
     let start = Instant::now();
-    let mut worker = worker
-        .args(["--destination", "stats"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    feed(&mut worker);
-    let output = worker.wait_with_output().unwrap();
+    let mut program = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    feed(&mut program);
+    let id = program.id();
+    let ended = AtomicBool::new(false);
+    let (output, peak_resident_bytes) = thread::scope(|scope| {
+        let peak = scope.spawn(|| {
+            let mut peak = 0;
+            while !ended.load(Ordering::Relaxed) {
+                peak = peak.max(peak_resident_bytes(id).unwrap_or(0));
+                thread::sleep(LOOK_EVERY);
+            }
+            peak
+        });
+        let output = program.wait_with_output().unwrap();
+        ended.store(true, Ordering::Relaxed);
+        (output, peak.join().unwrap())
+    });
     let wall = start.elapsed();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Run {
-        told: serde_json::from_slice(&output.stdout).unwrap(),
+        told: serde_json::from_slice(&output.stdout).unwrap_or_default(),
         cpu: cpu_of_ended_children().saturating_sub(cpu_before),
         wall,
+        peak_resident_bytes,
     }
+}
+
+/// The most that a running process had in memory so far (`VmHWM`, proc(5)).
+fn peak_resident_bytes(id: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }
 
 /// User and system time of the children that were waited for.

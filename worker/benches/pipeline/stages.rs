@@ -13,16 +13,19 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use pf_work::Compression;
 use pf_worker::{
+    batch::{Batch, ColumnBatch},
     decompress,
-    indexer::json::Encoder,
+    indexer::{bulk::IdMode, json::Encoder},
     reader::ndjson::{Options, Reader, Span},
 };
 
-use crate::programs::cpu_of_this_thread;
+use crate::{
+    assembly::{Assembly, BATCH_BYTES_MAX, addressing},
+    programs::cpu_of_this_thread,
+};
 
 /// What a reader of lines takes at once.
 const READ_BYTES: usize = 256 * 1024;
-const BATCH_BYTES_MAX: usize = 1 << 20;
 const ROWS: usize = 8192;
 
 /// CPU time of the stages over all objects of one format.
@@ -34,12 +37,22 @@ pub(crate) struct Stages {
     pub(crate) streamed: Duration,
     /// Checking every line. For Parquet: writing its rows as JSON.
     pub(crate) rest: Duration,
+    /// Bulk bodies of the checked lines. For Parquet: of its rows, so that it stands for `rest` too.
+    pub(crate) bodies: Duration,
 }
 
 impl Stages {
     /// The stages that a run can't do without.
     pub(crate) fn sum(&self) -> Duration {
         self.decode + self.rest
+    }
+
+    /// What a run into a bulk can't do without.
+    pub(crate) fn sum_with_bodies(&self, format: &str) -> Duration {
+        if format == "parquet" {
+            return self.decode + self.bodies;
+        }
+        self.decode + self.rest + self.bodies
     }
 
     /// Measures every object below the folder.
@@ -67,7 +80,10 @@ impl Stages {
                 }
                 _ => bytes,
             };
-            stages.rest += timed(|| check(&text));
+            stages.rest += timed(|| check(&text, Reader::recycle));
+            let mut batches = Vec::new();
+            check(&text, |_, batch| batches.push(batch));
+            stages.add_bodies(&batches);
         }
         stages
     }
@@ -97,6 +113,21 @@ impl Stages {
                 black_box(&text);
             }
         });
+        let columns = batches.into_iter().map(|records| {
+            let ordinals = (0..records.num_rows() as u64).collect();
+            Batch::Columns(ColumnBatch {
+                records,
+                ordinals,
+                input_bytes: 0,
+            })
+        });
+        self.add_bodies(&columns.collect::<Vec<_>>());
+    }
+
+    fn add_bodies(&mut self, batches: &[Batch]) {
+        let mut assembly = Assembly::new(addressing("logs", IdMode::Deterministic));
+        assembly.all(&batches[..batches.len().min(1)]);
+        self.bodies += timed(|| assembly.all(batches));
     }
 }
 
@@ -113,7 +144,9 @@ fn drain(mut input: impl Read) {
     }
 }
 
-fn check(text: &[u8]) {
+type LineReader<'a> = Reader<Cursor<&'a [u8]>>;
+
+fn check<'a>(text: &'a [u8], mut each: impl FnMut(&mut LineReader<'a>, Batch)) {
     let options = Options {
         columns: None,
         filter: None,
@@ -124,7 +157,7 @@ fn check(text: &[u8]) {
     let mut reader = Reader::new(Cursor::new(text), Span::WHOLE, options);
     let mut rejects = Vec::new();
     while let Some(batch) = reader.next_batch(&mut rejects).unwrap() {
-        reader.recycle(black_box(batch));
+        each(&mut reader, black_box(batch));
     }
     assert!(rejects.is_empty());
 }
