@@ -1,12 +1,10 @@
 //! `pf-worker`: work items in, documents out.
 
+mod allocator;
+
 use std::process::ExitCode;
 
 use pf_worker::{args::Args, plan::Plan, run};
-
-// Lanes allocate and free large buffers all the time; see docs/performance.md for what the allocator is worth.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Bad usage, as BSD's sysexits(3) has it.
 const EXIT_USAGE: u8 = 64;
@@ -18,6 +16,7 @@ const READING_THREADS: usize = 2;
 const FILE_THREADS: usize = 6;
 
 fn main() -> ExitCode {
+    allocator::give_back_soon();
     // One TLS for all: without a choice each library that finds several would take its own. Nobody can have chosen before us.
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     let args = match Args::read() {

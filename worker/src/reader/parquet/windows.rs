@@ -23,7 +23,7 @@ use parquet::{
 use crate::reader::range_source::{Fetch, RangeSource};
 
 /// All windows of a file together: up to twice this is held, with what is under way.
-const WINDOWS_BYTES: u64 = 8 * 1024 * 1024;
+const WINDOWS_BYTES: u64 = 4 * 1024 * 1024;
 /// A window is never smaller, so that a file of many columns isn't read in crumbs.
 const WINDOW_BYTES_MIN: u64 = 32 * 1024;
 /// A window is never larger: beyond this, reads don't get cheaper.
