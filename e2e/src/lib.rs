@@ -8,6 +8,7 @@ pub mod elasticsearch;
 pub mod fault_proxy;
 mod guarded;
 mod http;
+pub mod kubernetes;
 pub mod opensearch;
 pub mod s3;
 pub mod search;
@@ -15,6 +16,7 @@ pub mod sqs;
 
 pub use elasticsearch::Elasticsearch;
 pub use fault_proxy::{FailedEntries, Fault, FaultProxy};
+pub use kubernetes::Kubernetes;
 pub use opensearch::OpenSearch;
 pub use s3::S3;
 pub use search::SearchApi;

@@ -5,6 +5,7 @@
 
 mod it {
     mod bad_input;
+    mod cluster;
     mod compose;
     mod datasets;
     mod delivery;

@@ -3,9 +3,11 @@
 use std::{
     io::{Read as _, Write as _},
     net::{Shutdown, TcpStream},
+    thread,
+    time::{Duration, Instant},
 };
 
-use pf_e2e::{Elasticsearch, Fault, FaultProxy, OpenSearch, SearchApi, elasticsearch::Settings};
+use pf_e2e::{Elasticsearch, Fault, FaultProxy, Kubernetes, OpenSearch, SearchApi, elasticsearch::Settings};
 use serde_json::{Value, json};
 
 /// So many small bulks are tried until one is refused in part; it was the first one so far.
@@ -156,4 +158,22 @@ fn restarted_elasticsearch_has_its_documents() {
     assert_eq!(server.endpoint(), endpoint);
     server.api().refresh("kept");
     assert_eq!(server.api().count("kept"), 100);
+}
+
+#[test]
+fn kubernetes_makes_pods_of_a_deployment_and_runs_none() {
+    let cluster = Kubernetes::shared();
+    let namespace = cluster.make_namespace("servers");
+    let kubectl = |arguments: &[&str]| {
+        let arguments = ["--namespace", &namespace].into_iter().chain(arguments.iter().copied());
+        String::from_utf8(cluster.kubectl(arguments).stdout).unwrap()
+    };
+    let made = kubectl(&["create", "deployment", "web", "--image", "web:1", "--replicas", "2"]);
+    assert!(made.contains("created"), "{made}");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while kubectl(&["get", "pods", "--no-headers"]).lines().count() < 2 {
+        assert!(Instant::now() < deadline, "{}", kubectl(&["get", "all"]));
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(kubectl(&["get", "pods"]).contains("Pending"));
 }
