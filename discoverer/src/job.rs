@@ -1,5 +1,7 @@
 //! What the sub-commands are to do, checked; the counterpart of `plan` for jobs that were discovered before.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result, anyhow, ensure};
 use pf_state::{Ledger, StateDir};
 use pf_work::sqs::{self, Letters, SqsQueue};
@@ -19,7 +21,7 @@ const LETTERS_MAX: usize = 100_000;
 /// A sub-command that may run.
 #[derive(Debug)]
 pub(crate) enum Job {
-    Verify(Kept),
+    Verify(Kept, Option<PathBuf>),
     Redrive(Kept, Choice, Destination),
 }
 
@@ -36,7 +38,7 @@ impl Job {
     /// Checks the flags. Errors are bad usage, and say which flag it is.
     pub(crate) fn new(command: Command) -> Result<Self> {
         match command {
-            Command::Verify(VerifyArgs { job }) => Ok(Self::Verify(Kept::new(job)?)),
+            Command::Verify(VerifyArgs { job, summary }) => Ok(Self::Verify(Kept::new(job)?, summary)),
             Command::Redrive(RedriveArgs {
                 job,
                 choice,
@@ -67,7 +69,7 @@ impl Job {
     /// Does it.
     pub(crate) async fn run(self) -> Result<Outcome> {
         match self {
-            Self::Verify(job) => verify::run(&job).await,
+            Self::Verify(job, summary) => verify::run(&job, summary.as_deref()).await,
             Self::Redrive(job, choice, destination) => {
                 redrive::run(&job, choice, &Outlet::open(destination).await?).await
             }

@@ -4,17 +4,17 @@
 
 mod report;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use pf_telemetry::report::text;
 
 pub(crate) use self::report::Verdict;
 use self::report::{Facts, report};
 use crate::{job::Kept, lines, run::Outcome};
 
-/// Reads the job's state, prints the report, and says how the job stands.
-pub(crate) async fn run(job: &Kept) -> Result<Outcome> {
+/// Reads the job's state, prints the report, also in short to `summary`, and says how the job stands.
+pub(crate) async fn run(job: &Kept, summary: Option<&Path>) -> Result<Outcome> {
     // The ledger first: what is discovered meanwhile must not look as if the ledger knew items that are none.
     let ledger = job.ledger().await?;
     let state = &job.state;
@@ -34,6 +34,11 @@ pub(crate) async fn run(job: &Kept) -> Result<Outcome> {
         ledger,
         uris,
     });
+    if let Some(file) = summary {
+        let text = report.summary().to_json();
+        let written = tokio::fs::write(file, text).await;
+        written.with_context(|| format!("cannot write the summary to {}", file.display()))?;
+    }
     lines::write(text(&report)?.into_bytes()).await?;
     if report.verdict == Verdict::Incomplete {
         tracing::warn!("{}", report.what_is_wrong());

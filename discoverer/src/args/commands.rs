@@ -1,5 +1,7 @@
 //! The flags of the sub-commands, which look at a job that was discovered before.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, builder::BoolishValueParser};
 
 use super::Destination;
@@ -88,6 +90,11 @@ pub(crate) struct JobArgs {
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) job: JobArgs,
+
+    /// Write the verdict and the counts, without lists, to this file too, as one short line of JSON: for a cluster, which
+    /// reads a container's last words [default: nowhere].
+    #[arg(long, value_name = "FILE", env = "PF_SUMMARY", hide_env_values = true)]
+    pub(crate) summary: Option<PathBuf>,
 }
 
 /// Flags of `redrive`.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use pf_state::{Ledger, Seal};
 use pf_telemetry::report::table;
-use pf_work::Counts;
+use pf_work::{Counts, proof};
 use serde::Serialize;
 
 /// Ranges of missing items and numbers of unbalanced ones that are told; all are counted.
@@ -134,6 +134,27 @@ fn runs(numbers: impl Iterator<Item = u64>) -> impl Iterator<Item = (u64, u64)> 
 }
 
 impl Report {
+    /// The report without its lists.
+    pub(crate) fn summary(&self) -> proof::Summary {
+        proof::Summary {
+            job: self.job.clone(),
+            verdict: match self.verdict {
+                Verdict::Complete => proof::Verdict::Complete,
+                Verdict::CompleteWithDeadLetters => proof::Verdict::CompleteWithDeadLetters,
+                Verdict::Incomplete => proof::Verdict::Incomplete,
+            },
+            discovered: self.discovered,
+            objects: self.objects,
+            object_bytes: self.object_bytes,
+            expected: self.expected,
+            settled: self.settled,
+            dead_lettered: self.dead_lettered,
+            missing: self.missing,
+            wrong: self.what_is_wrong(),
+            counts: self.counts,
+        }
+    }
+
     /// Why the job is not complete.
     pub(crate) fn what_is_wrong(&self) -> String {
         let mut wrong = Vec::new();

@@ -10,7 +10,10 @@ use std::{
 use pf_e2e::{S3, Sqs};
 use pf_state::{Outcome, Settled, StateDir};
 use pf_storage::{ObjectUri, Options, Storage};
-use pf_work::{Counts, WorkItem};
+use pf_work::{
+    Counts, WorkItem,
+    proof::{Summary, Verdict},
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -330,7 +333,13 @@ fn dead_letters_of_the_queue_count_as_given_up() {
         let mut command = command(&[&[name], &flags[..], more].concat());
         command.envs(Sqs::shared().environment()).output().unwrap()
     };
-    let verified = with("verify", &[]);
+    let summary = place.folder.path().join("summary.json");
+    let verified = with("verify", &["--summary", summary.to_str().unwrap()]);
+    let summary = Summary::from_json(&fs::read_to_string(summary).unwrap()).unwrap();
+    assert_eq!(
+        (summary.verdict, summary.dead_lettered),
+        (Verdict::CompleteWithDeadLetters, 1)
+    );
     assert_eq!(
         verified.status.code(),
         Some(2),

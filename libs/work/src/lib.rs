@@ -9,6 +9,7 @@ pub mod contract;
 pub mod counts;
 pub mod item;
 pub mod memory;
+pub mod proof;
 pub mod queue;
 pub mod settle;
 pub mod sqs;

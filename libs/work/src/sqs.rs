@@ -9,6 +9,7 @@
 //! errors. Only this room knows the SQS SDK.
 
 mod address;
+pub mod admin;
 mod batch;
 mod client;
 mod fault;

@@ -4,6 +4,8 @@
 
 #[path = "it/memory_queue.rs"]
 mod memory_queue;
+#[path = "it/sqs_admin.rs"]
+mod sqs_admin;
 #[path = "it/sqs_faults.rs"]
 mod sqs_faults;
 #[path = "it/sqs_messages.rs"]

@@ -66,7 +66,7 @@ where
 
 fn of_answer(action: &str, queue: &str, status: u16, code: &str, message: &str) -> Error {
     let message = message.trim_end_matches('.');
-    if MISSING_CODES.contains(&code) {
+    if is_missing(code) {
         return Error::Refused {
             reason: format!("there is no queue {queue}"),
         };
@@ -100,6 +100,11 @@ pub(super) fn of_entry(action: &str, queue: &str, entry: &BatchResultErrorEntry)
     } else {
         Error::Refused { reason }
     }
+}
+
+/// Whether a code says that there is no such queue.
+pub(super) fn is_missing(code: &str) -> bool {
+    MISSING_CODES.contains(&plain(code))
 }
 
 /// AWS names a lease that is gone in the words of a bad parameter ("Message does not exist or is not available for

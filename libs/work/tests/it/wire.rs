@@ -5,6 +5,7 @@ use pf_work::{
     ByteRange, Checkpoint, Compression, Counts, Format, WorkItem,
     checkpoint::Position,
     item::{ParseError, VERSION},
+    proof::{Summary, Verdict},
 };
 use proptest::prelude::*;
 
@@ -103,4 +104,36 @@ proptest! {
         let item = WorkItem { uri: format!("s3://b/{key}"), job, size_bytes, range: None, ..full() };
         prop_assert_eq!(WorkItem::from_json(&item.to_json()).unwrap(), item);
     }
+}
+
+#[test]
+fn a_proof_is_told_in_these_words_and_read_back() {
+    let mut summary = Summary {
+        job: "logs".to_owned(),
+        verdict: Verdict::CompleteWithDeadLetters,
+        discovered: true,
+        objects: 3,
+        object_bytes: 4096,
+        expected: 5,
+        settled: 5,
+        dead_lettered: 1,
+        missing: 0,
+        wrong: String::new(),
+        counts: Counts {
+            records_in: 10,
+            records_out: 9,
+            records_rejected: 1,
+            ..Counts::default()
+        },
+    };
+    expect![[r#"{"job":"logs","verdict":"complete_with_dead_letters","discovered":true,"objects":3,"object_bytes":4096,"expected":5,"settled":5,"dead_lettered":1,"missing":0,"wrong":"","records_in":10,"records_out":9,"records_filtered":0,"records_dropped":0,"records_rejected":1,"records_duplicate":0,"wire_bytes":0,"decompressed_bytes":0,"output_bytes":0}"#]]
+    .assert_eq(&summary.to_json());
+    assert_eq!(Summary::from_json(&summary.to_json()), Some(summary.clone()));
+    assert_eq!(Summary::from_json("cannot read the manifest"), None);
+
+    summary.wrong = "é".repeat(5000);
+    assert!(
+        summary.to_json().len() < 2048,
+        "a container's last words are cut after 4 KiB"
+    );
 }
