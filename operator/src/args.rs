@@ -1,6 +1,6 @@
 //! The command line, as it is typed.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Parser, Subcommand};
 
@@ -27,7 +27,69 @@ pub enum Task {
     /// PF_LOG_FORMAT reach both programs; of other PF_ variables they see none, because the job file alone says what they do.
     #[command(after_help = LOCAL_EXAMPLES)]
     Local(Local),
+    /// Run the controller: IngestJobs become queues, Jobs and worker Deployments
+    ///
+    /// The API server is found as kubectl finds it, in a pod by its service account. Of several operators with the same
+    /// lease one is at work, and the others wait. Queues are reached as the AWS tools find credentials; what is in them, and
+    /// what is in S3, the operator never sees. /healthz, /readyz and /metrics are served; it is not ready while the API
+    /// server does not know IngestJobs.
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(Run),
 }
+
+/// How to run the controller.
+#[derive(Debug, clap::Args)]
+pub struct Run {
+    /// The image of discoverers and workers, which has all programs
+    #[arg(long, value_name = "IMAGE", env = "PF_IMAGE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub image: String,
+    /// The namespace whose jobs are cared for [default: all]
+    #[arg(long, value_name = "NAMESPACE", env = "PF_WATCH_NAMESPACE")]
+    pub watch_namespace: Option<String>,
+    /// The namespace that the operator itself is in: its lease and its events are there
+    #[arg(long, value_name = "NAMESPACE", env = "PF_NAMESPACE", default_value = "default")]
+    pub namespace: String,
+    /// The name of the operator's own pod, for events and the lease [default: none]
+    #[arg(long, value_name = "NAME", env = "PF_POD_NAME")]
+    pub pod_name: Option<String>,
+    /// Take no lease: for an operator that is surely alone
+    #[arg(long, env = "PF_NO_LEADER_ELECTION")]
+    pub no_leader_election: bool,
+    /// How often a job that is at work is looked at, as in 15s
+    #[arg(long, value_name = "DURATION", env = "PF_LOOK_EVERY", default_value = "15s")]
+    pub look_every: Span,
+    /// How long a queue must have looked empty before a job is compared with its books, as in 2m
+    #[arg(long, value_name = "DURATION", env = "PF_IDLE_FOR", default_value = "2m")]
+    pub idle_for: Span,
+    /// Where to serve /metrics, /healthz and /readyz
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "PF_METRICS_ADDR",
+        default_value = "0.0.0.0:8080"
+    )]
+    pub metrics_addr: SocketAddr,
+}
+
+/// A span of time as people write it: `500ms`, `15s`, `2m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let span: jiff::SignedDuration = text.parse().map_err(|error| format!("{error}, write it as in 15s"))?;
+        let span = Duration::try_from(span).map_err(|_| "must not be negative".to_owned())?;
+        if span < SPAN_MIN {
+            return Err(format!("must be at least {} ms", SPAN_MIN.as_millis()));
+        }
+        Ok(Self(span))
+    }
+}
+
+/// Less than this would keep servers busy with questions.
+const SPAN_MIN: Duration = Duration::from_millis(50);
 
 /// How to run a job here.
 #[derive(Debug, clap::Args)]
@@ -52,7 +114,18 @@ pub struct Local {
 const EXAMPLES: &str = "\
 Examples:
   pf-operator crd | kubectl apply --server-side -f -
-  pf-operator local -f examples/access-logs.yaml";
+  pf-operator local -f examples/access-logs.yaml
+  pf-operator run --image registry.example.com/paraflow:0.1.0";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  pf-operator run --image registry.example.com/paraflow:0.1.0
+  pf-operator run --image paraflow:dev --watch-namespace logs --no-leader-election
+
+Exit codes:
+   0  asked to stop
+   1  failed, or no longer leading
+  64  bad usage; nothing was opened";
 
 const CRD_EXAMPLES: &str = "\
 Examples:

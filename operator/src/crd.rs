@@ -33,7 +33,7 @@ pub use sink::{
     SecretName, Sink, Stats, Stdout,
 };
 pub use source::{Compression, Files, Format, S3, Source};
-pub use status::{IngestJobStatus, Items, Phase, Records};
+pub use status::{IngestJobStatus, Items, Phase, QueueStatus, Records, Run};
 pub use transform::{ConfigMapKey, Enrichment, EnrichmentType, OnError, S3Object, Transform};
 pub use workers::{Prefetch, Resources, Scaling, Workers};
 
@@ -79,16 +79,16 @@ pub const KIND: &str = "IngestJob";
         description = "Work items found so far"
     ),
     printcolumn(
-        name = "Settled",
+        name = "Done",
         type_ = "integer",
         json_path = ".status.items.settled",
         description = "Work items that are done with"
     ),
     printcolumn(
-        name = "Dead",
+        name = "Backlog",
         type_ = "integer",
-        json_path = ".status.items.deadLetters",
-        description = "Work items that were given up"
+        json_path = ".status.backlog",
+        description = "Work items that wait or are with a worker"
     ),
     printcolumn(
         name = "Workers",
@@ -100,7 +100,13 @@ pub const KIND: &str = "IngestJob";
         name = "ETA",
         type_ = "date",
         json_path = ".status.estimatedCompletionAt",
-        description = "When the last item is expected to be settled",
+        description = "When the last item is expected to be settled"
+    ),
+    printcolumn(
+        name = "DLQ",
+        type_ = "integer",
+        json_path = ".status.items.deadLetters",
+        description = "Work items that were given up",
         priority = 1
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -128,8 +134,8 @@ pub struct IngestJobSpec {
     /// Which objects are read. Cannot change once the job has started.
     pub source: Source,
 
-    /// How work items travel from the discoverer to the workers. Cannot change once the job has started. `pf-operator
-    /// local` joins the two by a pipe instead.
+    /// How work items travel from the discoverer to the workers. Cannot change once the job has started. Absent: in a
+    /// cluster the job makes a queue of its own, and `pf-operator local` joins the two by a pipe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<Queue>,
 
@@ -164,8 +170,8 @@ pub struct IngestJobSpec {
     /// Where records go. Cannot change once the job has started.
     pub sink: Sink,
 
-    /// Where the job keeps its books: manifest, ledger, checkpoints and record dead letters. Cannot change once the job
-    /// has started.
+    /// Where the job keeps its books: manifest, ledger, checkpoints and record dead letters. Needed in a cluster. Cannot
+    /// change once the job has started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
 
@@ -192,6 +198,13 @@ pub struct IngestJobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 31_536_000))]
     pub ttl_seconds_after_finished: Option<u32>,
+
+    /// Runs a finished job once more, from its discovery on, whenever this text changes: what it is does not matter, a
+    /// date for example. The new run has books of its own beside those of the earlier ones. While a job runs, the change
+    /// waits for its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub restart_nonce: Option<String>,
 }
 
 /// Where a job keeps its books.

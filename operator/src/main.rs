@@ -13,6 +13,7 @@ use pf_operator::{
     job_file::JobFile,
     local::{self, Refusal},
     plan::{self, Settings, origin},
+    run,
     validate::{Complaint, FieldPath},
 };
 
@@ -37,6 +38,7 @@ async fn main() -> ExitCode {
     let outcome = match args.command {
         Task::Crd => print_crd(),
         Task::Local(args) => run_local(&args).await,
+        Task::Run(args) => run::run(&args).await.map(|()| local::EXIT_OK),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
@@ -66,6 +68,7 @@ async fn run_local(args: &Local) -> anyhow::Result<u8> {
         dead_letters: args.dead_letters.as_deref(),
         secrets: args.secrets.as_deref(),
         username: None,
+        cluster: None,
     };
     if let Some(folder) = &args.secrets {
         settings.username = local::username(&file.job, folder).map_err(|message| {

@@ -1,4 +1,5 @@
-//! What must be run for a job: an [`IngestJob`] and the settings of this run in, two command lines out. Pure.
+//! What must be run for a job: an [`IngestJob`] and the settings of this run in, two command lines out. Pure, and the same
+//! for a job that runs on one machine and one that runs in a cluster.
 //!
 //! Every struct of the job is taken apart without `..`, so that a new field can't be forgotten: it is translated, refused
 //! with a message, or listed as unused.
@@ -9,7 +10,7 @@ pub mod origin;
 use std::path::Path;
 
 use crate::{
-    crd::{Compression, Discoverer, Format, IngestJob, IngestJobSpec, Prefetch, S3, Source, Workers},
+    crd::{Compression, Discoverer, Format, IngestJob, IngestJobSpec, Prefetch, S3, Sink, Source, Workers},
     validate::{Complaint, FieldPath},
 };
 
@@ -24,8 +25,21 @@ pub struct Settings<'a> {
     pub dead_letters: Option<&'a Path>,
     /// The folder in which each Secret is a folder of files, as Kubernetes mounts them.
     pub secrets: Option<&'a Path>,
-    /// The name in the Secret of `sink.elasticsearch.auth.basic`.
+    /// The name in the Secret of `sink.elasticsearch.auth.basic`. In a cluster the pod's environment has it.
     pub username: Option<String>,
+    /// What a cluster adds; absent: the job runs on this machine.
+    pub cluster: Option<Cluster<'a>>,
+}
+
+/// What a cluster adds to a job.
+#[derive(Debug, Clone, Copy)]
+pub struct Cluster<'a> {
+    /// The name that the run's books are kept under.
+    pub books: &'a str,
+    /// The queue, which is there.
+    pub queue_url: &'a str,
+    /// Its dead-letter queue, where the redrive policy is not to be asked for it.
+    pub dead_letter_queue_url: Option<&'a str>,
 }
 
 /// The arguments of the two programs, without their names.
@@ -73,18 +87,24 @@ pub fn plan(job: &IngestJob, settings: &Settings<'_>) -> Result<Plan, Vec<Compla
         error_budget,
         suspend,
         ttl_seconds_after_finished,
+        restart_nonce,
     } = &job.spec;
     let mut refused = Vec::new();
+    let unsupported = if settings.cluster.is_some() {
+        "is not supported yet"
+    } else {
+        "is not supported by `pf-operator local`"
+    };
     let mut refuse = |given: bool, field: &str, instead: &str| {
         if given {
-            let message = format!("is not supported by `pf-operator local`: {instead}");
+            let message = format!("{unsupported}: {instead}");
             refused.push(Complaint::new(FieldPath::parse(field), message));
         }
     };
     refuse(transform.is_some(), "spec.transform", "`columns` and `where` are");
     refuse(!enrichment.is_empty(), "spec.enrichment", "`columns` and `where` are");
     refuse(
-        *suspend == Some(true),
+        *suspend == Some(true) && settings.cluster.is_none(),
         "spec.suspend",
         "leave it out, or interrupt the run",
     );
@@ -93,13 +113,19 @@ pub fn plan(job: &IngestJob, settings: &Settings<'_>) -> Result<Plan, Vec<Compla
     if ttl_seconds_after_finished.is_some() {
         plan.unused.push("spec.ttlSecondsAfterFinished");
     }
+    if restart_nonce.is_some() {
+        plan.unused.push("spec.restartNonce");
+    }
     if let Some(Discoverer { pod_template }) = discoverer
         && pod_template.is_some()
     {
         plan.unused.push("spec.discoverer.podTemplate");
     }
-    delivery::queue(queue.as_ref(), &mut plan, &mut refused);
-    delivery::state(state.as_ref(), source, &mut plan, &mut refused);
+    if settings.cluster.is_some() {
+        only_here(source, sink, &mut refused);
+    }
+    delivery::queue(queue.as_ref(), settings, &mut plan, &mut refused);
+    delivery::state(state.as_ref(), source, settings, &mut plan, &mut refused);
     delivery::sink(sink, settings, &mut plan.worker, &mut refused);
     delivery::error_budget(error_budget.as_ref(), &mut plan.worker);
     flag(
@@ -136,6 +162,27 @@ pub fn plan(job: &IngestJob, settings: &Settings<'_>) -> Result<Plan, Vec<Compla
     if refused.is_empty() { Ok(plan) } else { Err(refused) }
 }
 
+/// Refuses what only means something on one machine.
+fn only_here(source: &Source, sink: &Sink, refused: &mut Vec<Complaint>) {
+    for (given, field, instead) in [
+        (
+            source.files.is_some(),
+            "spec.source.files",
+            "in a cluster, objects come from `s3`",
+        ),
+        (
+            sink.stdout.is_some(),
+            "spec.sink.stdout",
+            "in a cluster, records go to `elasticsearch`, or are counted by `stats`",
+        ),
+    ] {
+        if given {
+            let message = format!("is for `pf-operator local`: {instead}");
+            refused.push(Complaint::new(FieldPath::parse(field), message));
+        }
+    }
+}
+
 fn discoverer_arguments(job: &IngestJob, source: &Source, settings: &Settings<'_>, into: &mut Vec<String>) {
     let Source {
         s3,
@@ -153,7 +200,8 @@ fn discoverer_arguments(job: &IngestJob, source: &Source, settings: &Settings<'_
         split_bytes,
         max_objects,
     } = source;
-    flag(into, "job", job.metadata.name.as_ref());
+    let books = settings.cluster.map(|cluster| cluster.books);
+    flag(into, "job", books.or(job.metadata.name.as_deref()));
     flag(into, "uri", settings.files_uri.as_ref());
     if let Some(S3 {
         bucket,
@@ -208,6 +256,7 @@ fn worker_arguments(workers: Option<&Workers>, settings: &Settings<'_>, plan: &m
         batch_size,
         prefetch,
         max_record_bytes,
+        drain_timeout_seconds,
         min,
         max,
         replicas,
@@ -223,6 +272,8 @@ fn worker_arguments(workers: Option<&Workers>, settings: &Settings<'_>, plan: &m
         flag(&mut plan.worker, "prefetch-memory-mb", memory_mb.as_ref());
     }
     flag(&mut plan.worker, "max-record-bytes", max_record_bytes.as_ref());
+    let drain_timeout = drain_timeout_seconds.map(|seconds| format!("{seconds}s"));
+    flag(&mut plan.worker, "drain-timeout", drain_timeout);
     let mut unused = |given: bool, field| {
         if given {
             plan.unused.push(field);

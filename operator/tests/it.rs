@@ -5,6 +5,8 @@
 
 #[path = "it/bad_jobs.rs"]
 mod bad_jobs;
+#[path = "it/cluster.rs"]
+mod cluster;
 #[path = "it/examples.rs"]
 mod examples;
 #[path = "it/golden.rs"]

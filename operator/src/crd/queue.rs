@@ -14,7 +14,7 @@ pub struct Queue {
 }
 
 /// An SQS queue: one that exists, or one that the job creates, owns and deletes.
-#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.url) || !has(self.deadLetterQueueUrl)")
     .message("deadLetterQueueUrl goes with url: a queue that the job creates brings its own dead-letter queue"))]

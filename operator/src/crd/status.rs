@@ -22,7 +22,7 @@ pub struct IngestJobStatus {
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     #[schemars(transform = bound_conditions)]
     pub conditions: Vec<Condition>,
-    /// When the first work item was offered. From then on source, queue, sink and state cannot change.
+    /// When the job was started: nothing was offered before. From then on source, queue, sink and state cannot change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
     /// When the job ended, well or not.
@@ -43,6 +43,16 @@ pub struct IngestJobStatus {
     /// Worker pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<i32>,
+    /// Why there are as many worker pods as there are, in one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub scaling: Option<String>,
+    /// The queue that work items go through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueueStatus>,
+    /// Which run of the job this is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
     /// The label selector of the worker pods, for the scale sub-resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
@@ -66,6 +76,38 @@ pub enum Phase {
     CompleteWithFailures,
     /// The job ended before its work items were settled.
     Failed,
+}
+
+/// The queue that work items go through.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueStatus {
+    /// The queue's URL.
+    #[schemars(length(max = 1024))]
+    pub url: String,
+    /// The URL of the dead-letter queue that was made with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub dead_letter_queue_url: Option<String>,
+    /// Whether the job made the queue, and so deletes it.
+    #[serde(default)]
+    pub owned: bool,
+}
+
+/// Which run of a job this is, and how far its proof has come.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// The first run is 1.
+    #[serde(default)]
+    pub number: u32,
+    /// The `restartNonce` that this run belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub nonce: Option<String>,
+    /// How often ledger and manifest were compared and items were missing, which then were offered again.
+    #[serde(default)]
+    pub incomplete_proofs: u32,
 }
 
 /// Counts of work items.

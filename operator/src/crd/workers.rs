@@ -28,6 +28,11 @@ pub struct Workers {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1024, max = 1_073_741_824))]
     pub max_record_bytes: Option<u32>,
+    /// How long a worker that is asked to stop may take to finish or to give back what it has, in seconds. A pod is given
+    /// some seconds more before it is killed. Default: 30.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3_600), extend("default" = 30))]
+    pub drain_timeout_seconds: Option<u32>,
     /// CPU and memory of one worker pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Plan, Settings, flag};
+use super::{Cluster, Plan, Settings, flag};
 use crate::{
     crd::{
         DocumentId, DocumentIdMode, Elasticsearch, ElasticsearchAuth, ErrorBudget, Queue, SecretKey, SecretName, Sink,
@@ -14,22 +14,50 @@ use crate::{
 /// How long a worker waits at an empty queue before it takes the job to be done. What nobody settled by then, `verify` tells.
 const IDLE: &str = "20s";
 
-/// A queue between the programs.
-pub(super) fn queue(queue: Option<&Queue>, plan: &mut Plan, refused: &mut Vec<Complaint>) {
-    let Some(Queue {
-        sqs:
-            Sqs {
-                url,
-                dead_letter_queue_url,
-                region,
-                endpoint,
-                visibility_timeout_seconds,
-                max_receives,
-            },
-    }) = queue
-    else {
-        return;
+/// A queue between the programs. In a cluster there always is one: the job's own, if it names none.
+pub(super) fn queue(queue: Option<&Queue>, settings: &Settings<'_>, plan: &mut Plan, refused: &mut Vec<Complaint>) {
+    let own = Sqs::default();
+    let Sqs {
+        url,
+        dead_letter_queue_url,
+        region,
+        endpoint,
+        visibility_timeout_seconds,
+        max_receives,
+    } = match (queue, settings.cluster) {
+        (Some(Queue { sqs }), _) => sqs,
+        (None, Some(_)) => &own,
+        (None, None) => return,
     };
+    plan.has_queue = true;
+    flag(&mut plan.discoverer, "destination", Some("sqs"));
+    flag(&mut plan.worker, "input", Some("sqs"));
+    let (url, dead_letter_queue_url) = if let Some(cluster) = settings.cluster {
+        let Cluster {
+            books: _,
+            queue_url,
+            dead_letter_queue_url,
+        } = cluster;
+        (Some(queue_url), dead_letter_queue_url)
+    } else {
+        here(url.as_deref(), region.as_deref(), refused);
+        flag(&mut plan.worker, "exit-when-idle", Some(IDLE));
+        if max_receives.is_some() {
+            plan.unused.push("spec.queue.sqs.maxReceives");
+        }
+        (url.as_deref(), dead_letter_queue_url.as_deref())
+    };
+    for arguments in [&mut plan.discoverer, &mut plan.worker] {
+        flag(arguments, "sqs-queue-url", url);
+        flag(arguments, "sqs-endpoint", endpoint.as_ref());
+    }
+    let visibility = visibility_timeout_seconds.map(|seconds| format!("{seconds}s"));
+    flag(&mut plan.worker, "sqs-visibility-timeout", visibility);
+    flag(&mut plan.worker, "sqs-dead-letter-queue-url", dead_letter_queue_url);
+}
+
+/// Refuses what a queue can only be in a cluster.
+fn here(url: Option<&str>, region: Option<&str>, refused: &mut Vec<Complaint>) {
     if url.is_none() {
         refuse(
             refused,
@@ -44,32 +72,24 @@ pub(super) fn queue(queue: Option<&Queue>, plan: &mut Plan, refused: &mut Vec<Co
             "is not supported by `pf-operator local`: leave it out, the queue's address names its region",
         );
     }
-    plan.has_queue = true;
-    flag(&mut plan.discoverer, "destination", Some("sqs"));
-    flag(&mut plan.worker, "input", Some("sqs"));
-    flag(&mut plan.worker, "exit-when-idle", Some(IDLE));
-    for arguments in [&mut plan.discoverer, &mut plan.worker] {
-        flag(arguments, "sqs-queue-url", url.as_ref());
-        flag(arguments, "sqs-endpoint", endpoint.as_ref());
-    }
-    flag(
-        &mut plan.worker,
-        "sqs-visibility-timeout",
-        visibility_timeout_seconds.map(|seconds| format!("{seconds}s")),
-    );
-    flag(
-        &mut plan.worker,
-        "sqs-dead-letter-queue-url",
-        dead_letter_queue_url.as_ref(),
-    );
-    if max_receives.is_some() {
-        plan.unused.push("spec.queue.sqs.maxReceives");
-    }
 }
 
 /// A state directory. Both programs know one S3 server, for objects and for state.
-pub(super) fn state(state: Option<&State>, source: &Source, plan: &mut Plan, refused: &mut Vec<Complaint>) {
+pub(super) fn state(
+    state: Option<&State>,
+    source: &Source,
+    settings: &Settings<'_>,
+    plan: &mut Plan,
+    refused: &mut Vec<Complaint>,
+) {
     let Some(State { uri, region, endpoint }) = state else {
+        if settings.cluster.is_some() {
+            refuse(
+                refused,
+                "spec.state",
+                "is needed in a cluster: nothing but its books proves that a job is done",
+            );
+        }
         return;
     };
     let of_source = source.s3.as_ref();
@@ -81,7 +101,7 @@ pub(super) fn state(state: Option<&State>, source: &Source, plan: &mut Plan, ref
             refuse(
                 refused,
                 &format!("spec.state.{field}"),
-                &format!("is not supported by `pf-operator local` unless spec.source.s3.{field} is the same"),
+                &format!("is not supported unless spec.source.s3.{field} is the same"),
             );
         }
     }

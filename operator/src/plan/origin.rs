@@ -60,6 +60,7 @@ impl Program {
                 ("prefetch-count", "spec.workers.prefetch.count"),
                 ("prefetch-memory-mb", "spec.workers.prefetch.memoryMb"),
                 ("max-record-bytes", "spec.workers.maxRecordBytes"),
+                ("drain-timeout", "spec.workers.drainTimeoutSeconds"),
                 ("region", "spec.source.s3.region"),
                 ("s3-endpoint", "spec.source.s3.endpoint"),
                 ("anonymous", "spec.source.s3.anonymous"),
@@ -182,7 +183,7 @@ spec:
   columns: [a, b]
   where: a = 1
   sink: {stdout: {}}
-  workers: {threads: 2, batchSize: 10, prefetch: {count: 1, memoryMb: 10}, maxRecordBytes: 4096}
+  workers: {threads: 2, batchSize: 10, prefetch: {count: 1, memoryMb: 10}, maxRecordBytes: 4096, drainTimeoutSeconds: 10}
 ",
         "\
 apiVersion: paraflow.dev/v1alpha1
@@ -253,6 +254,7 @@ spec:
                     dead_letters: (!text.contains("state:")).then(|| Path::new("rejected.ndjson")),
                     secrets: Some(Path::new("secrets")),
                     username: Some("elastic".to_owned()),
+                    cluster: None,
                 };
                 let plan = plan::plan(&job(text), &settings).expect("the jobs here can run");
                 let arguments = match program {

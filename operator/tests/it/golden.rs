@@ -24,6 +24,7 @@ fn the_help_of_each_command_is_as_agreed() {
         (&["--help"][..], "pf-operator.txt"),
         (&["crd", "--help"], "crd.txt"),
         (&["local", "--help"], "local.txt"),
+        (&["run", "--help"], "run.txt"),
     ] {
         let help = operator().args(arguments).env("COLUMNS", "100").output().unwrap();
         assert!(help.status.success());

@@ -1,0 +1,176 @@
+//! Reads all that is known of a job. Reads only, and each child live from the API server: what is made or not made depends on
+//! it, and a cache may not have heard yet.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        batch::v1::Job,
+        core::v1::{ContainerStateTerminated, ContainerStatus, Pod, Secret},
+        policy::v1::PodDisruptionBudget,
+    },
+    jiff::Timestamp,
+};
+use kube::{Api, Client, Resource, ResourceExt as _, api::ListParams};
+use pf_work::proof::Summary;
+
+use super::{
+    build,
+    facts::{Child, Facts, Trouble},
+    names::{self, Place, Role},
+};
+use crate::{
+    crd::IngestJob,
+    validate::{Complaint, FieldPath},
+};
+
+/// The worker's exit code where more records were rejected than allowed.
+const EXIT_ERROR_BUDGET: i32 = 3;
+/// The worker's exit codes where somebody must change something.
+const EXITS_REFUSED: [i32; 2] = [4, 64];
+
+/// Everything that the API server knows. The queue is asked elsewhere.
+pub(super) async fn facts(client: &Client, job: &IngestJob) -> Result<Facts, kube::Error> {
+    let namespace = job.namespace().unwrap_or_default();
+    let of_job = ListParams::default().labels(&format!("{}={}", names::JOB, job.name_any()));
+    let jobs = Api::<Job>::namespaced(client.clone(), &namespace);
+    let pods = Api::<Pod>::namespaced(client.clone(), &namespace);
+    let deployments = Api::<Deployment>::namespaced(client.clone(), &namespace);
+    let budgets = Api::<PodDisruptionBudget>::namespaced(client.clone(), &namespace);
+    let workers_name = names::child(job, Role::Worker, Place::of(job));
+    let (jobs, pods, workers, budget, secrets) = tokio::try_join!(
+        jobs.list(&of_job),
+        pods.list(&of_job),
+        deployments.get_opt(&workers_name),
+        budgets.get_opt(&workers_name),
+        secrets(client, job, &namespace),
+    )?;
+    let mine = |object: &dyn Owned| object.is_owned_by(job);
+    let jobs: Vec<Job> = jobs.items.into_iter().filter(|child| mine(child)).collect();
+    let (secrets_hash, missing) = secrets;
+    let mut facts = Facts {
+        now: Timestamp::now(),
+        jobs: jobs.iter().map(kube::ResourceExt::name_any).collect(),
+        workers: workers.filter(|workers| mine(workers)),
+        budget: budget.filter(|budget| mine(budget)),
+        secrets_hash,
+        missing,
+        ..Facts::default()
+    };
+    let pods = pods.items;
+    facts.worker_pods = u32::try_from(pods.iter().filter(|pod| plays(pod, Role::Worker)).count()).unwrap_or(u32::MAX);
+    facts.trouble = pods.iter().filter(|pod| plays(pod, Role::Worker)).find_map(trouble);
+    let place = Place::of(job);
+    let child = |role| {
+        let name = names::child(job, role, place);
+        let job = jobs.iter().find(|job| job.name_any() == name)?;
+        let said = said(&pods, &name);
+        Some(Child::new(job.clone(), said.as_deref()))
+    };
+    facts.discoverer = child(Role::Discoverer);
+    facts.verify = child(Role::Verify);
+    facts.redrive = child(Role::Redrive);
+    let verify = names::child(job, Role::Verify, place);
+    facts.proof = ends(&pods, &verify).find_map(|ended| Summary::from_json(ended.message.as_deref()?));
+    Ok(facts)
+}
+
+/// What only an object of ours is touched for: one of the same name that somebody else made is left alone.
+trait Owned {
+    fn is_owned_by(&self, job: &IngestJob) -> bool;
+}
+
+impl<K: Resource> Owned for K {
+    fn is_owned_by(&self, job: &IngestJob) -> bool {
+        let owners = self.meta().owner_references.iter().flatten();
+        owners
+            .into_iter()
+            .any(|owner| Some(&owner.uid) == job.metadata.uid.as_ref())
+    }
+}
+
+fn plays(pod: &Pod, role: Role) -> bool {
+    pod.labels().get(names::ROLE).is_some_and(|label| label == role.name())
+}
+
+/// How the containers of a Job's pods ended, the newest first.
+fn ends<'a>(pods: &'a [Pod], job: &'a str) -> impl Iterator<Item = &'a ContainerStateTerminated> {
+    let of_job = |pod: &&Pod| {
+        pod.owner_references()
+            .iter()
+            .any(|owner| owner.kind == "Job" && owner.name == job)
+    };
+    let mut pods: Vec<&Pod> = pods.iter().filter(of_job).collect();
+    pods.sort_by_key(|pod| std::cmp::Reverse(pod.creation_timestamp()));
+    pods.into_iter().flat_map(terminated)
+}
+
+fn terminated(pod: &Pod) -> impl Iterator<Item = &ContainerStateTerminated> {
+    containers(pod).flat_map(|status| {
+        let states = [&status.state, &status.last_state];
+        states
+            .into_iter()
+            .flatten()
+            .filter_map(|state| state.terminated.as_ref())
+    })
+}
+
+fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    pod.status
+        .iter()
+        .flat_map(|status| status.container_statuses.iter().flatten())
+}
+
+/// The last words of a Job's newest pod that failed.
+fn said(pods: &[Pod], job: &str) -> Option<String> {
+    let failed = ends(pods, job).find(|ended| ended.exit_code != 0)?;
+    Some(words(failed))
+}
+
+fn words(ended: &ContainerStateTerminated) -> String {
+    let message = ended.message.as_deref().unwrap_or_default().trim();
+    if message.is_empty() {
+        format!("exit code {}", ended.exit_code)
+    } else {
+        message.to_owned()
+    }
+}
+
+/// Whether a worker ended for a reason that another start does not mend. One that works again is in no trouble any more,
+/// unless what it did can't be undone.
+fn trouble(pod: &Pod) -> Option<Trouble> {
+    let works = containers(pod).all(|container| container.ready);
+    let mut ended = terminated(pod).filter(|ended| !works || ended.exit_code == EXIT_ERROR_BUDGET);
+    ended.find_map(|ended| match ended.exit_code {
+        EXIT_ERROR_BUDGET => Some(Trouble::ErrorBudget { said: words(ended) }),
+        code if EXITS_REFUSED.contains(&code) => Some(Trouble::Refused { said: words(ended) }),
+        _ => None,
+    })
+}
+
+/// A hash of what the Secrets hold that the job names, and a complaint about each that is not there. They are read one by one,
+/// by name: the operator may not list them.
+async fn secrets(client: &Client, job: &IngestJob, namespace: &str) -> Result<(String, Vec<Complaint>), kube::Error> {
+    let secrets = Api::<Secret>::namespaced(client.clone(), namespace);
+    let (mut parts, mut missing) = (Vec::new(), Vec::new());
+    for (name, keys) in build::secrets(job) {
+        let path = || FieldPath::parse("spec.sink.elasticsearch");
+        let Some(secret) = secrets.get_opt(name).await? else {
+            missing.push(Complaint::new(
+                path(),
+                format!("there is no Secret {name} in the namespace {namespace}"),
+            ));
+            continue;
+        };
+        let data: BTreeMap<String, k8s_openapi::ByteString> = secret.data.unwrap_or_default();
+        for key in keys {
+            match data.get(key) {
+                Some(value) => parts.extend([name.as_bytes().to_vec(), key.as_bytes().to_vec(), value.0.clone()]),
+                None => missing.push(Complaint::new(path(), format!("the Secret {name} has no key {key}"))),
+            }
+        }
+    }
+    let hash = names::hash(parts.iter().map(Vec::as_slice));
+    Ok((hash, missing))
+}

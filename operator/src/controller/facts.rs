@@ -1,0 +1,140 @@
+//! What is known of a job when it is decided what to do: plain values, read by [`super::dereference`], judged by
+//! [`super::life`].
+
+use k8s_openapi::{
+    api::{apps::v1::Deployment, batch::v1::Job, policy::v1::PodDisruptionBudget},
+    jiff::Timestamp,
+};
+use pf_work::proof::Summary;
+
+use crate::{
+    crd::QueueStatus,
+    scaler::{Decision, Depth},
+    validate::Complaint,
+};
+
+/// All that is known.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The moment that all of this is about.
+    pub now: Timestamp,
+    /// The discoverer of this run.
+    pub discoverer: Option<Child>,
+    /// The proof of this round.
+    pub verify: Option<Child>,
+    /// What this proof told, as soon as it told it.
+    pub proof: Option<Summary>,
+    /// What offers again after this proof.
+    pub redrive: Option<Child>,
+    /// The workers.
+    pub workers: Option<Deployment>,
+    /// Their disruption budget.
+    pub budget: Option<PodDisruptionBudget>,
+    /// Worker pods that are there.
+    pub worker_pods: u32,
+    /// Why workers ended that should have gone on, if one did.
+    pub trouble: Option<Trouble>,
+    /// Names of all Jobs of this job, of every run.
+    pub jobs: Vec<String>,
+    /// A hash of what the Secrets hold that the job names.
+    pub secrets_hash: String,
+    /// What is wrong with what the job names: Secrets and keys that are not there.
+    pub missing: Vec<Complaint>,
+    /// How the queue is, as far as it was asked.
+    pub queue: Queue,
+    /// What the queue holds, if it could be asked.
+    pub depth: Option<Depth>,
+    /// How many workers there are to be; absent as long as there is no queue to go by.
+    pub decision: Option<Decision>,
+    /// Whether the queue has looked empty for long.
+    pub idle: bool,
+}
+
+/// A Job and how far it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Child {
+    /// As the API server has it.
+    pub job: Job,
+    /// How far it is.
+    pub course: Course,
+}
+
+/// How far a Job is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Course {
+    /// Neither has it succeeded nor given up; it may rest.
+    Running,
+    /// It has succeeded.
+    Succeeded,
+    /// It has given up.
+    Failed {
+        /// What Kubernetes and the program's last words say.
+        why: String,
+    },
+}
+
+/// Why workers ended that should have gone on. Exit codes are those of `pf-worker --help`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// More records were rejected than the job allows: it is over.
+    ErrorBudget {
+        /// The worker's last words.
+        said: String,
+    },
+    /// Queue, storage, state or sink refuse, or a flag is wrong: somebody must change something.
+    Refused {
+        /// The worker's last words.
+        said: String,
+    },
+}
+
+/// How the job's queue is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Queue {
+    /// Nobody has asked.
+    #[default]
+    Unasked,
+    /// It can be used.
+    Ready(QueueStatus),
+    /// It can't be made or used until somebody changes something.
+    Refused {
+        /// What it said.
+        why: String,
+    },
+    /// It can't be reached now.
+    Unavailable {
+        /// What it said.
+        why: String,
+    },
+}
+
+impl Child {
+    /// Reads how far a Job is from its conditions. `said` are the last words of its newest pod.
+    pub fn new(job: Job, said: Option<&str>) -> Self {
+        let conditions = job.status.as_ref().and_then(|status| status.conditions.as_ref());
+        let holds = |kind: &str| {
+            let holding = |condition: &&k8s_openapi::api::batch::v1::JobCondition| {
+                condition.type_ == kind && condition.status == "True"
+            };
+            conditions.into_iter().flatten().find(holding)
+        };
+        let course = if holds("Complete").is_some() {
+            Course::Succeeded
+        } else if let Some(failed) = holds("Failed") {
+            let message = failed.message.as_deref().unwrap_or("it gave no reason");
+            let why = match said {
+                Some(said) => format!("{message}; its last words: {said}"),
+                None => message.to_owned(),
+            };
+            Course::Failed { why }
+        } else {
+            Course::Running
+        };
+        Self { job, course }
+    }
+
+    /// Whether it is told to rest.
+    pub fn rests(&self) -> bool {
+        self.job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true)
+    }
+}

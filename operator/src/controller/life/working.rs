@@ -1,0 +1,238 @@
+//! A run that has begun: discovery, workers, rest, and what goes wrong.
+
+use kube::ResourceExt as _;
+
+use super::{Deed, Next, Surroundings, Turn, draft, plan, proving, told};
+use crate::{
+    controller::{
+        build::{self, Children, Material},
+        differ,
+        facts::{Child, Course, Facts, Trouble},
+        names::Place,
+        status::{self, Draft},
+    },
+    crd::{IngestJob, Phase, QueueStatus},
+    scaler::{Decision, Reason},
+};
+
+/// What a run needs now.
+pub(super) fn next(job: &IngestJob, facts: &Facts, queue: &QueueStatus, surroundings: Surroundings<'_>) -> Next {
+    let mut draft = draft(job, facts);
+    if let Some(Trouble::ErrorBudget { said }) = &facts.trouble {
+        let message = format!("more records were rejected than spec.errorBudget allows: {said}");
+        draft.over(Phase::Failed, "ErrorBudgetExceeded", &message);
+        return Next::Mark(Box::new(draft.status));
+    }
+    let mut deeds = Vec::new();
+    let children = children(job, facts, queue, surroundings);
+    let discovered = match discovery(facts, children.as_ref().ok(), &mut draft, &mut deeds) {
+        Ok(discovered) => discovered,
+        Err(why) => {
+            draft.over(Phase::Failed, "DiscoveryFailed", &why);
+            return Next::Mark(Box::new(draft.status));
+        }
+    };
+    let resting = job.spec.suspend == Some(true);
+    draft.status.phase = Some(match (resting, discovered) {
+        (true, _) => Phase::Suspended,
+        (false, true) => Phase::Running,
+        (false, false) => Phase::Discovering,
+    });
+    if resting {
+        // What was to be started waits; what runs is told to rest.
+        deeds = rest(facts);
+    } else {
+        deeds.extend(go_on(facts));
+    }
+    if let Ok(children) = &children {
+        deeds.extend(workers(facts, children));
+    }
+    scale(facts, resting, &mut draft, &mut deeds);
+    course(facts, children.as_ref().err(), resting, discovered, &mut draft);
+    if discovered
+        && !resting
+        && let Ok(children) = &children
+    {
+        match proving::next(job, facts, children, &mut draft) {
+            proving::Step::Wait => {}
+            proving::Step::Deed(deed) => deeds.push(deed),
+            proving::Step::Mark => return Next::Mark(Box::new(draft.status)),
+        }
+    }
+    Next::Do(Box::new(Turn {
+        deeds,
+        status: draft.status,
+        again: Some(surroundings.look_every),
+    }))
+}
+
+/// The children, or why none can be made: reason and message of a stalled job. What runs is left alone then.
+fn children(
+    job: &IngestJob,
+    facts: &Facts,
+    queue: &QueueStatus,
+    surroundings: Surroundings<'_>,
+) -> Result<Children, (&'static str, String)> {
+    let plan = plan(job, queue).map_err(|complaints| ("Invalid", told(&complaints)))?;
+    if !facts.missing.is_empty() {
+        return Err(("NotFound", told(&facts.missing)));
+    }
+    let material = Material {
+        plan: &plan,
+        image: surroundings.image,
+        secrets_hash: &facts.secrets_hash,
+        place: Place::of(job),
+    };
+    build::children(job, material).map_err(|error| ("Invalid", error.to_string()))
+}
+
+/// How far discovery is. The error says why it failed.
+fn discovery(
+    facts: &Facts,
+    children: Option<&Children>,
+    draft: &mut Draft,
+    deeds: &mut Vec<Deed>,
+) -> Result<bool, String> {
+    // Once it is known it stays known, whatever becomes of the Job.
+    if status::holds(&draft.status, status::DISCOVERED) {
+        return Ok(true);
+    }
+    match &facts.discoverer {
+        None => {
+            if let Some(children) = children {
+                deeds.push(Deed::Start(Box::new(children.discoverer.clone())));
+            }
+            Ok(false)
+        }
+        Some(Child { course, .. }) => match course {
+            Course::Running => Ok(false),
+            Course::Succeeded => {
+                draft.set(status::DISCOVERED, true, "Discovered", "all objects are known");
+                Ok(true)
+            }
+            Course::Failed { why } => Err(format!("the objects could not be discovered: {why}")),
+        },
+    }
+}
+
+fn once(facts: &Facts) -> impl Iterator<Item = &Child> {
+    [&facts.discoverer, &facts.verify, &facts.redrive].into_iter().flatten()
+}
+
+/// Lets everything rest that can.
+fn rest(facts: &Facts) -> Vec<Deed> {
+    let running = once(facts).filter(|child| child.course == Course::Running && !child.rests());
+    let rest = running.map(|child| Deed::Rest {
+        name: child.job.name_any(),
+        rest: true,
+    });
+    rest.collect()
+}
+
+/// Lets everything go on that rests.
+fn go_on(facts: &Facts) -> Vec<Deed> {
+    let resting = once(facts).filter(|child| child.course == Course::Running && child.rests());
+    let go_on = resting.map(|child| Deed::Rest {
+        name: child.job.name_any(),
+        rest: false,
+    });
+    go_on.collect()
+}
+
+/// The workers as they are to be, where they are not.
+fn workers(facts: &Facts, children: &Children) -> Vec<Deed> {
+    let mut deeds = Vec::new();
+    let mut wished = children.workers.clone();
+    let live = facts.workers.as_ref();
+    if live.is_none_or(|live| !differ::is_scaled_by_us(live))
+        && let Some(spec) = &mut wished.spec
+    {
+        // Without this, Kubernetes would make one. From the first time that the scaler has spoken, the number is its.
+        let replicas = live.and_then(|live| live.spec.as_ref()).and_then(|spec| spec.replicas);
+        spec.replicas = Some(replicas.unwrap_or(0));
+    }
+    if live.is_none_or(|live| !differ::fits(&wished, live)) {
+        deeds.push(Deed::Workers(Box::new(wished)));
+    }
+    let budget = facts.budget.as_ref();
+    if budget.is_none_or(|live| !differ::fits(&children.budget, live)) {
+        deeds.push(Deed::Budget(Box::new(children.budget.clone())));
+    }
+    deeds
+}
+
+/// Sets the number of workers, where it is not what was decided.
+fn scale(facts: &Facts, resting: bool, draft: &mut Draft, deeds: &mut Vec<Deed>) {
+    let decision = if resting {
+        Some(Decision {
+            replicas: 0,
+            reason: Reason::Idle,
+        })
+    } else {
+        facts.decision
+    };
+    draft.status.workers = Some(i32::try_from(facts.worker_pods).unwrap_or(i32::MAX));
+    if let Some(depth) = facts.depth {
+        draft.status.backlog = Some(i64::try_from(depth.backlog()).unwrap_or(i64::MAX));
+    }
+    let (Some(decision), Some(live)) = (decision, &facts.workers) else {
+        return;
+    };
+    draft.status.scaling = Some(if resting {
+        "0 workers: spec.suspend is true".to_owned()
+    } else {
+        decision.to_string()
+    });
+    let (active, reason, message) = match decision.reason {
+        _ if resting => (false, "Suspended", "spec.suspend is true"),
+        Reason::Fixed => (false, "Fixed", "spec.workers.replicas says how many workers there are"),
+        Reason::Unknown => (false, "QueueUnavailable", "the queue could not be asked for its depth"),
+        _ => (true, "FollowsBacklog", "the number of workers follows the backlog"),
+    };
+    draft.set(status::SCALING_ACTIVE, active, reason, message);
+    let replicas = live.spec.as_ref().and_then(|spec| spec.replicas);
+    if replicas != i32::try_from(decision.replicas).ok() || !differ::is_scaled_by_us(live) {
+        deeds.push(Deed::Scale {
+            name: live.name_any(),
+            replicas: decision.replicas,
+        });
+    }
+}
+
+/// Says in conditions how it goes.
+fn course(facts: &Facts, wrong: Option<&(&'static str, String)>, resting: bool, discovered: bool, draft: &mut Draft) {
+    let resting_message = if resting {
+        "spec.suspend is true"
+    } else {
+        "spec.suspend is not true"
+    };
+    draft.set(
+        status::SUSPENDED,
+        resting,
+        if resting { "Suspended" } else { "Resumed" },
+        resting_message,
+    );
+    if let Some((reason, message)) = wrong {
+        draft.stalled(reason, message);
+    } else if let Some(Trouble::Refused { said }) = &facts.trouble {
+        draft.stalled("WorkersRefused", &format!("workers end as soon as they start: {said}"));
+    } else if resting {
+        draft.clear(status::STALLED);
+        draft.clear(status::RECONCILING);
+        draft.set(status::READY, false, "Suspended", resting_message);
+    } else {
+        let (reason, message) = if discovered {
+            ("Running", "all objects are known, and are being worked on")
+        } else {
+            (
+                "Discovering",
+                "objects are being discovered, and worked on as they are found",
+            )
+        };
+        draft.reconciling(reason, message);
+        if !discovered {
+            draft.set(status::DISCOVERED, false, reason, message);
+        }
+        draft.set(status::COMPLETE, false, reason, message);
+    }
+}

@@ -1,0 +1,344 @@
+//! The decision itself.
+
+use std::time::Duration;
+
+use super::{Decision, History, Inputs, Reason, Sample, Wishes};
+
+/// In this time the number of workers may double, or grow by [`GROWTH_MIN`], whichever is more.
+const GROWTH_WINDOW: Duration = Duration::from_secs(15);
+
+/// So many workers may be added in one window however few there are.
+const GROWTH_MIN: u32 = 4;
+
+/// Fewer workers than this share would have to be enough before any is taken away.
+const TOLERANCE: f64 = 0.9;
+
+/// Between two steps down: what a worker hands back must have shown up in the queue before the next step.
+const SHRINK_EVERY: Duration = Duration::from_secs(15);
+
+/// How long SQS' counters may lag behind: leases that it told of in this time are believed in.
+const LAG: Duration = Duration::from_secs(90);
+
+/// How many workers there are to be. Remembers what was seen in `history`. `idle_for` is how long the queue must have looked
+/// empty before the last workers go.
+///
+/// Whatever the queue says: not more than `wishes.max`, and a reading that failed changes nothing but that.
+pub fn decide(history: &mut History, inputs: Inputs, wishes: Wishes, idle_for: Duration, now: Duration) -> Decision {
+    let Inputs {
+        depth,
+        replicas,
+        busy,
+        discovering,
+        saturated: _,
+    } = inputs;
+    let say = |replicas, reason| Decision { replicas, reason };
+    let Some(depth) = depth else {
+        return match wishes.fixed {
+            Some(fixed) => say(fixed, Reason::Fixed),
+            None => say(replicas.min(wishes.max), Reason::Unknown),
+        };
+    };
+    let items = depth.backlog();
+    let justified = items.div_ceil(u64::from(wishes.items_per_worker));
+    let justified = u32::try_from(justified).unwrap_or(u32::MAX);
+    // Where items may still come, the fewest workers stay; they would be started again within seconds.
+    let least = if items > 0 { wishes.min.max(1) } else { 0 };
+    let wanted = justified.max(least).min(wishes.max);
+    history.add(Sample {
+        at: now,
+        depth,
+        wanted,
+        replicas,
+    });
+    if let Some(fixed) = wishes.fixed {
+        return say(fixed, Reason::Fixed);
+    }
+    if replicas > wishes.max {
+        // The job's author has changed the bound, and is obeyed at once: workers hand back what they hold.
+        history.shrink(now);
+        return say(wishes.max, Reason::AtMost { wanted: justified });
+    }
+    if wanted > replicas {
+        return grow(history, inputs, wishes, (wanted, justified), now);
+    }
+    if wanted == replicas && wanted > 0 {
+        return say(replicas, why_as_many(wanted, justified, items, wishes));
+    }
+    if items == 0 {
+        if replicas == 0 {
+            return say(0, Reason::Idle);
+        }
+        if discovering {
+            let kept = replicas.min(wishes.min.max(1));
+            return shrink(history, kept, replicas, busy, wishes, now);
+        }
+        // The last workers go when the end is likely, all at once: what looks empty for so long holds no work for half of them.
+        return match busy {
+            Some(busy) if busy > 0 => shrink(history, busy.min(replicas), replicas, Some(busy), wishes, now),
+            _ if history.is_idle(idle_for) => {
+                history.shrink(now);
+                say(0, Reason::Idle)
+            }
+            _ => shrink(history, 1, replicas, busy, wishes, now),
+        };
+    }
+    shrink(history, wanted, replicas, busy, wishes, now)
+}
+
+/// Why a number of workers is the right one.
+fn why_as_many(wanted: u32, justified: u32, items: u64, wishes: Wishes) -> Reason {
+    if justified > wishes.max {
+        Reason::AtMost { wanted: justified }
+    } else if justified < wanted && wanted == wishes.min {
+        Reason::AtLeast
+    } else {
+        Reason::Backlog {
+            items,
+            per_worker: wishes.items_per_worker,
+        }
+    }
+}
+
+/// Goes up towards `wanted`, as far as the window allows.
+fn grow(history: &History, inputs: Inputs, wishes: Wishes, wanted: (u32, u32), now: Duration) -> Decision {
+    let (wanted, justified) = wanted;
+    let replicas = inputs.replicas;
+    if inputs.saturated && replicas > 0 {
+        let reason = Reason::Saturated { wanted };
+        return Decision { replicas, reason };
+    }
+    // What was added within the window counts against it, so that asking more often is no way to grow faster.
+    let base = history
+        .fewest_replicas(now, GROWTH_WINDOW)
+        .unwrap_or(replicas)
+        .min(replicas);
+    let bound = base.saturating_add(base.max(GROWTH_MIN)).max(replicas);
+    // One worker finds out whether work can be done at all before others follow.
+    let bound = if inputs.saturated { bound.min(1) } else { bound };
+    if bound < wanted {
+        let reason = Reason::Growing { wanted };
+        return Decision {
+            replicas: bound,
+            reason,
+        };
+    }
+    let items = inputs.depth.map_or(0, super::Depth::backlog);
+    Decision {
+        replicas: wanted,
+        reason: why_as_many(wanted, justified, items, wishes),
+    }
+}
+
+/// Goes down towards `wanted`, if that was enough for long enough, by half at most, and never below those that hold work.
+fn shrink(
+    history: &mut History,
+    wanted: u32,
+    replicas: u32,
+    busy: Option<u32>,
+    wishes: Wishes,
+    now: Duration,
+) -> Decision {
+    let say = |replicas, reason| Decision { replicas, reason };
+    if wanted >= replicas {
+        return say(replicas, Reason::LooksEmpty);
+    }
+    let window = wishes.scale_down_after;
+    let enough = history.most_wanted(now, window).unwrap_or(wanted).max(wanted);
+    if !history.reaches_back(now, window) || f64::from(enough) >= f64::from(replicas) * TOLERANCE {
+        return say(replicas, Reason::Settling { wanted });
+    }
+    if history.since_shrunk(now).is_some_and(|since| since < SHRINK_EVERY) {
+        return say(replicas, Reason::Shrinking { wanted: enough });
+    }
+    // Each lease may be another worker's.
+    let leases = u32::try_from(history.most_in_flight(now, LAG)).unwrap_or(u32::MAX);
+    let busy = busy.unwrap_or(leases).min(replicas);
+    let target = enough.max(replicas.div_ceil(2)).max(busy);
+    if target >= replicas {
+        return say(replicas, Reason::Busy { busy });
+    }
+    history.shrink(now);
+    let reason = if target == busy && busy > enough {
+        Reason::Busy { busy }
+    } else {
+        Reason::Shrinking { wanted: enough }
+    };
+    say(target, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Depth, IDLE_TEST},
+        *,
+    };
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn waiting(visible: u64, replicas: u32) -> Inputs {
+        Inputs {
+            depth: Some(Depth {
+                visible,
+                ..Depth::default()
+            }),
+            replicas,
+            busy: None,
+            discovering: false,
+            saturated: false,
+        }
+    }
+
+    /// What is decided when a queue says the same thing every 15 seconds, and what was decided is done.
+    fn followed(inputs: Inputs, wishes: Wishes, readings: u64) -> Vec<u32> {
+        let (mut history, mut inputs, mut decided) = (History::default(), inputs, Vec::new());
+        for n in 0..readings {
+            let decision = decide(&mut history, inputs, wishes, IDLE_TEST, seconds(15 * n));
+            inputs.replicas = decision.replicas;
+            decided.push(decision.replicas);
+        }
+        decided
+    }
+
+    #[test]
+    fn the_way_up_doubles_or_adds_four_every_fifteen_seconds() {
+        let wishes = Wishes {
+            max: 50,
+            ..Wishes::default()
+        };
+        assert_eq!(followed(waiting(10_000, 0), wishes, 6), [4, 8, 16, 32, 50, 50]);
+        let mut history = History::default();
+        let often = (0..15).fold(waiting(10_000, 2), |mut inputs, second| {
+            inputs.replicas = decide(&mut history, inputs, wishes, IDLE_TEST, seconds(second)).replicas;
+            inputs
+        });
+        assert_eq!(often.replicas, 6, "asking every second grows no faster");
+    }
+
+    #[test]
+    fn the_way_down_waits_and_halves() {
+        let decided = followed(
+            waiting(20, 16),
+            Wishes {
+                max: 50,
+                ..Wishes::default()
+            },
+            14,
+        );
+        assert_eq!(decided, [16, 16, 16, 16, 16, 16, 16, 16, 8, 4, 2, 1, 1, 1]);
+    }
+
+    #[test]
+    fn what_is_unknown_changes_nothing() {
+        let unknown = Inputs {
+            depth: None,
+            ..waiting(0, 7)
+        };
+        assert_eq!(followed(unknown, Wishes::default(), 20), [7; 20]);
+        let decision = decide(
+            &mut History::default(),
+            unknown,
+            Wishes::default(),
+            IDLE_TEST,
+            seconds(0),
+        );
+        assert_eq!(decision.reason, Reason::Unknown);
+    }
+
+    #[test]
+    fn a_little_less_than_before_is_no_reason_to_go_down() {
+        let wishes = Wishes {
+            max: 50,
+            ..Wishes::default()
+        };
+        assert_eq!(followed(waiting(19 * 20, 20), wishes, 20), [20; 20]);
+    }
+
+    #[test]
+    fn busy_workers_stay() {
+        let busy = Inputs {
+            busy: Some(5),
+            ..waiting(20, 8)
+        };
+        assert_eq!(followed(busy, Wishes::default(), 12).last(), Some(&5));
+        let leased = Inputs {
+            depth: Some(Depth {
+                in_flight: 6,
+                ..Depth::default()
+            }),
+            ..waiting(0, 8)
+        };
+        assert_eq!(
+            followed(leased, Wishes::default(), 12).last(),
+            Some(&6),
+            "each lease may be another's"
+        );
+    }
+
+    #[test]
+    fn the_last_workers_go_when_the_queue_was_empty_for_long() {
+        let decided = followed(waiting(0, 2), Wishes::default(), 12);
+        assert_eq!(decided, [2, 2, 2, 2, 2, 2, 2, 2, 0, 0, 0, 0]);
+        let discovering = Inputs {
+            discovering: true,
+            ..waiting(0, 2)
+        };
+        assert_eq!(followed(discovering, Wishes::default(), 12).last(), Some(&1));
+    }
+
+    #[test]
+    fn bounds_hold_and_are_named() {
+        let wishes = Wishes {
+            min: 3,
+            max: 5,
+            ..Wishes::default()
+        };
+        let at = |inputs| decide(&mut History::default(), inputs, wishes, IDLE_TEST, seconds(0));
+        assert_eq!(at(waiting(1, 3)).reason, Reason::AtLeast);
+        assert_eq!(at(waiting(1, 0)).replicas, 3);
+        assert_eq!(at(waiting(1000, 5)).reason, Reason::AtMost { wanted: 50 });
+        assert_eq!(
+            at(waiting(1000, 9)).replicas,
+            5,
+            "a bound that was lowered is obeyed at once"
+        );
+        assert_eq!(at(waiting(0, 0)).replicas, 0, "without work there is no least");
+        let fixed = Wishes {
+            fixed: Some(9),
+            ..wishes
+        };
+        let decision = decide(&mut History::default(), waiting(0, 1), fixed, IDLE_TEST, seconds(0));
+        assert_eq!((decision.replicas, decision.reason), (9, Reason::Fixed));
+    }
+
+    #[test]
+    fn a_sink_that_takes_no_more_freezes_growth() {
+        let saturated = Inputs {
+            saturated: true,
+            ..waiting(1000, 3)
+        };
+        assert_eq!(followed(saturated, Wishes::default(), 5), [3; 5]);
+        let first = Inputs {
+            saturated: true,
+            ..waiting(1000, 0)
+        };
+        assert_eq!(
+            followed(first, Wishes::default(), 3),
+            [1; 3],
+            "one worker finds out whether it is over"
+        );
+    }
+
+    #[test]
+    fn every_reason_is_a_sentence() {
+        let decision = decide(
+            &mut History::default(),
+            waiting(45, 3),
+            Wishes::default(),
+            IDLE_TEST,
+            seconds(0),
+        );
+        assert_eq!(decision.to_string(), "3 workers for 45 work items, up to 20 each");
+    }
+}

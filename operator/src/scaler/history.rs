@@ -1,0 +1,150 @@
+//! What the scaler remembers of a job: no more than its longest window, and a bounded number of readings.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::Depth;
+
+/// Readings that are kept; at one in fifteen seconds they span more than an hour, the longest window.
+const SAMPLES_MAX: usize = 300;
+
+/// So many readings in a row, all of them zero, hint at the end of the work …
+pub(super) const IDLE_READS: usize = 4;
+
+/// One look at the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// When.
+    pub at: Duration,
+    /// What the queue said.
+    pub depth: Depth,
+    /// How many workers that justified, within the bounds of the job.
+    pub wanted: u32,
+    /// How many there were.
+    pub replicas: u32,
+}
+
+/// What was seen of one job, in the order of time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    samples: VecDeque<Sample>,
+    /// When the number last went down, and a read that failed since then starts no wait anew.
+    shrunk_at: Option<Duration>,
+}
+
+impl History {
+    /// Adds what was seen now.
+    pub(super) fn add(&mut self, sample: Sample) {
+        if self.samples.len() == SAMPLES_MAX {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(sample);
+    }
+
+    /// Forgets all: for a queue that was filled anew.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// What was seen in less than the last `window`, the newest last.
+    fn within(&self, now: Duration, window: Duration) -> impl Iterator<Item = &Sample> {
+        let from = now.checked_sub(window);
+        self.samples
+            .iter()
+            .filter(move |sample| from.is_none_or(|from| sample.at > from))
+    }
+
+    /// Whether the oldest reading is at least that old.
+    pub(super) fn reaches_back(&self, now: Duration, window: Duration) -> bool {
+        self.samples
+            .front()
+            .is_some_and(|first| now.saturating_sub(first.at) >= window)
+    }
+
+    /// The most workers that were justified in the last `window`.
+    pub(super) fn most_wanted(&self, now: Duration, window: Duration) -> Option<u32> {
+        self.within(now, window).map(|sample| sample.wanted).max()
+    }
+
+    /// The fewest workers that there were in the last `window`.
+    pub(super) fn fewest_replicas(&self, now: Duration, window: Duration) -> Option<u32> {
+        self.within(now, window).map(|sample| sample.replicas).min()
+    }
+
+    /// The most leases that the queue knew of in the last `window`.
+    pub(super) fn most_in_flight(&self, now: Duration, window: Duration) -> u64 {
+        self.within(now, window)
+            .map(|sample| sample.depth.in_flight)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Notes that the number of workers goes down now.
+    pub(super) fn shrink(&mut self, now: Duration) {
+        self.shrunk_at = Some(now);
+    }
+
+    /// How long the number of workers has not gone down; absent: it never has.
+    pub(super) fn since_shrunk(&self, now: Duration) -> Option<Duration> {
+        self.shrunk_at.map(|at| now.saturating_sub(at))
+    }
+
+    /// Whether the queue has said "nothing" for at least `idle_for`, in at least four readings, and nothing else meanwhile.
+    /// A reading that failed counts for nothing. It is a hint: who takes a job to be done must prove it.
+    pub fn is_idle(&self, idle_for: Duration) -> bool {
+        let empty = self
+            .samples
+            .iter()
+            .rev()
+            .take_while(|sample| sample.depth.backlog() == 0);
+        let (mut reads, mut first, mut last) = (0, None, None);
+        for sample in empty {
+            reads += 1;
+            last = last.or(Some(sample.at));
+            first = Some(sample.at);
+        }
+        match (first, last) {
+            (Some(first), Some(last)) => reads >= IDLE_READS && last.saturating_sub(first) >= idle_for,
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(readings: &[(u64, u64)]) -> History {
+        let mut history = History::default();
+        for (seconds, visible) in readings {
+            history.add(Sample {
+                at: Duration::from_secs(*seconds),
+                depth: Depth {
+                    visible: *visible,
+                    ..Depth::default()
+                },
+                wanted: 0,
+                replicas: 0,
+            });
+        }
+        history
+    }
+
+    #[test]
+    fn idle_is_what_was_empty_often_enough_for_long_enough() {
+        let long = Duration::from_mins(2);
+        assert!(!History::default().is_idle(long));
+        assert!(seen(&[(0, 0), (40, 0), (80, 0), (120, 0)]).is_idle(long));
+        assert!(!seen(&[(0, 0), (60, 0), (120, 0)]).is_idle(long), "too few readings");
+        assert!(!seen(&[(0, 0), (30, 0), (60, 0), (90, 0)]).is_idle(long), "too short");
+        assert!(
+            !seen(&[(0, 0), (40, 1), (80, 0), (120, 0), (160, 0), (199, 0)]).is_idle(long),
+            "something between"
+        );
+    }
+
+    #[test]
+    fn only_so_much_is_remembered() {
+        let readings: Vec<(u64, u64)> = (0..2 * SAMPLES_MAX as u64).map(|n| (n, n)).collect();
+        assert_eq!(seen(&readings).samples.len(), SAMPLES_MAX);
+    }
+}

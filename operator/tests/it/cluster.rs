@@ -1,0 +1,21 @@
+//! The operator on a real control plane: API server, etcd and controller manager, and a real SQS server. Nothing runs pods
+//! here, so the tests say what became of them, in their status.
+
+#[path = "cluster/chart.rs"]
+mod chart;
+#[path = "cluster/crash.rs"]
+mod crash;
+#[path = "cluster/kubectl.rs"]
+mod kubectl;
+#[path = "cluster/leading.rs"]
+mod leading;
+#[path = "cluster/life.rs"]
+mod life;
+#[path = "cluster/program.rs"]
+mod program;
+#[path = "cluster/schema.rs"]
+mod schema;
+#[path = "cluster/spy.rs"]
+mod spy;
+#[path = "cluster/world.rs"]
+mod world;
