@@ -35,6 +35,22 @@ pub enum Task {
     /// server does not know IngestJobs.
     #[command(after_help = RUN_EXAMPLES)]
     Run(Run),
+    /// Say what the controller would make of an IngestJob: steps, permissions and objects
+    ///
+    /// The job is checked as the API server and the controller would check it. Nothing is asked and nothing is made.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(Explain),
+}
+
+/// What to explain.
+#[derive(Debug, clap::Args)]
+pub struct Explain {
+    /// The job file, YAML with one IngestJob; `-` reads standard input
+    #[arg(short, long, value_name = "FILE", env = "PF_FILE")]
+    pub file: PathBuf,
+    /// The image of discoverers and workers
+    #[arg(long, value_name = "IMAGE", env = "PF_IMAGE", default_value = "paraflow")]
+    pub image: String,
 }
 
 /// How to run the controller.
@@ -116,6 +132,15 @@ Examples:
   pf-operator crd | kubectl apply --server-side -f -
   pf-operator local -f examples/access-logs.yaml
   pf-operator run --image registry.example.com/paraflow:0.1.0";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  pf-operator explain -f job.yaml
+  pf-operator explain -f job.yaml | kubectl apply --dry-run=server -f -
+
+Exit codes:
+   0  the job can be applied
+  64  bad usage, or a bad job file";
 
 const RUN_EXAMPLES: &str = "\
 Examples:

@@ -278,10 +278,10 @@ impl Controller {
         {
             facts.depth = last.depth;
             facts.decision = Some(last.decision);
-            let memory = self.memory();
-            facts.idle = memory
-                .get(&uid)
-                .is_some_and(|memory| memory.history.is_idle(self.settings.idle_for));
+            if let Some(memory) = self.memory().get(&uid) {
+                facts.idle = memory.history.is_idle(self.settings.idle_for);
+                facts.lasts = memory.history.lasts(self.began.elapsed());
+            }
             return;
         }
         let asked = self.queues.depth(job, &queue.url).await;
@@ -322,6 +322,7 @@ impl Controller {
         facts.depth = depth;
         facts.decision = Some(decision);
         facts.idle = memory.history.is_idle(idle_for);
+        facts.lasts = memory.history.lasts(self.began.elapsed());
     }
 
     /// How long a job waits after yet another failure: twice as long each time.

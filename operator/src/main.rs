@@ -8,8 +8,8 @@ use std::{
 use anyhow::Context as _;
 use clap::Parser as _;
 use pf_operator::{
-    args::{Args, Local, Task},
-    crd, job_file,
+    args::{Args, Explain, Local, Task},
+    crd, explain, job_file,
     job_file::JobFile,
     local::{self, Refusal},
     plan::{self, Settings, origin},
@@ -38,6 +38,7 @@ async fn main() -> ExitCode {
     let outcome = match args.command {
         Task::Crd => print_crd(),
         Task::Local(args) => run_local(&args).await,
+        Task::Explain(args) => explain_job(&args),
         Task::Run(args) => run::run(&args).await.map(|()| local::EXIT_OK),
     };
     match outcome {
@@ -56,6 +57,15 @@ fn fail(message: &str, code: u8) -> ExitCode {
 fn print_crd() -> anyhow::Result<u8> {
     io::stdout()
         .write_all(crd::yaml().as_bytes())
+        .context("cannot write to standard output")?;
+    Ok(local::EXIT_OK)
+}
+
+fn explain_job(args: &Explain) -> anyhow::Result<u8> {
+    let file = JobFile::read(&args.file)?;
+    let text = explain::explain(&file.job, &args.image).map_err(|complaints| file.bad(&complaints))?;
+    io::stdout()
+        .write_all(text.as_bytes())
         .context("cannot write to standard output")?;
     Ok(local::EXIT_OK)
 }

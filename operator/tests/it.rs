@@ -9,6 +9,8 @@ mod bad_jobs;
 mod cluster;
 #[path = "it/examples.rs"]
 mod examples;
+#[path = "it/explain.rs"]
+mod explain;
 #[path = "it/golden.rs"]
 mod golden;
 #[path = "it/processes.rs"]

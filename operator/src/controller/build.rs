@@ -5,7 +5,7 @@ mod deployment;
 mod job;
 mod pod;
 
-pub(super) use self::pod::secrets;
+pub(crate) use self::pod::secrets;
 
 use k8s_openapi::{
     api::{apps::v1::Deployment, batch::v1::Job, policy::v1::PodDisruptionBudget},

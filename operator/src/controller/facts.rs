@@ -46,6 +46,8 @@ pub struct Facts {
     pub depth: Option<Depth>,
     /// How many workers there are to be; absent as long as there is no queue to go by.
     pub decision: Option<Decision>,
+    /// How long the backlog lasts at the present rate, if that is known.
+    pub lasts: Option<std::time::Duration>,
     /// Whether the queue has looked empty for long.
     pub idle: bool,
 }

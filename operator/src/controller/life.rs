@@ -143,8 +143,8 @@ fn draft(job: &IngestJob, facts: &Facts) -> Draft {
     Draft::new(job.status.as_ref(), job.metadata.generation, facts.now)
 }
 
-/// The command lines for a cluster.
-fn plan(job: &IngestJob, queue: &QueueStatus) -> Result<Plan, Vec<Complaint>> {
+/// The command lines for a cluster, with this queue. The complaints name every field that can't be honoured.
+pub fn plan(job: &IngestJob, queue: &QueueStatus) -> Result<Plan, Vec<Complaint>> {
     let given = job
         .spec
         .queue

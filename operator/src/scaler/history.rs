@@ -7,6 +7,13 @@ use super::Depth;
 /// Readings that are kept; at one in fifteen seconds they span more than an hour, the longest window.
 const SAMPLES_MAX: usize = 300;
 
+/// The time in which a rate is measured, and the least of it that tells anything: counters lag.
+const RATE_WINDOW: Duration = Duration::from_mins(10);
+const RATE_TIME_MIN: Duration = Duration::from_mins(1);
+
+/// Ends that are further away than a month are no estimate.
+const LASTS_SECONDS_MAX: f64 = 30.0 * 86_400.0;
+
 /// So many readings in a row, all of them zero, hint at the end of the work …
 pub(super) const IDLE_READS: usize = 4;
 
@@ -88,6 +95,21 @@ impl History {
         self.shrunk_at.map(|at| now.saturating_sub(at))
     }
 
+    /// How long the backlog lasts if it goes on shrinking as it did lately; absent: it did not, or for too short a time.
+    pub fn lasts(&self, now: Duration) -> Option<Duration> {
+        let mut seen = self.within(now, RATE_WINDOW);
+        let first = seen.next()?;
+        let last = seen.last()?;
+        let took = last.at.saturating_sub(first.at);
+        let (before, left) = (first.depth.backlog(), last.depth.backlog());
+        let done = before.checked_sub(left).filter(|done| *done > 0)?;
+        if took < RATE_TIME_MIN {
+            return None;
+        }
+        let seconds = took.as_secs_f64() * left as f64 / done as f64;
+        (seconds < LASTS_SECONDS_MAX).then(|| Duration::from_secs_f64(seconds))
+    }
+
     /// Whether the queue has said "nothing" for at least `idle_for`, in at least four readings, and nothing else meanwhile.
     /// A reading that failed counts for nothing. It is a hint: who takes a job to be done must prove it.
     pub fn is_idle(&self, idle_for: Duration) -> bool {
@@ -139,6 +161,24 @@ mod tests {
         assert!(
             !seen(&[(0, 0), (40, 1), (80, 0), (120, 0), (160, 0), (199, 0)]).is_idle(long),
             "something between"
+        );
+    }
+
+    #[test]
+    fn a_backlog_lasts_as_long_as_its_rate_says() {
+        let at = |readings: &[(u64, u64)]| {
+            let now = readings.last().map_or(0, |(seconds, _)| *seconds);
+            seen(readings).lasts(Duration::from_secs(now))
+        };
+        assert_eq!(at(&[(0, 100), (60, 80), (120, 60)]), Some(Duration::from_mins(3)));
+        assert_eq!(at(&[(0, 100), (30, 50)]), None, "too short a time");
+        assert_eq!(at(&[(0, 100), (120, 100)]), None, "nothing is done");
+        assert_eq!(at(&[(0, 50), (120, 100)]), None, "it grows");
+        assert_eq!(at(&[]), None);
+        assert_eq!(
+            at(&[(0, u64::MAX / 2), (120, u64::MAX / 2 - 1)]),
+            None,
+            "longer than anybody waits"
         );
     }
 

@@ -25,6 +25,7 @@ fn the_help_of_each_command_is_as_agreed() {
         (&["crd", "--help"], "crd.txt"),
         (&["local", "--help"], "local.txt"),
         (&["run", "--help"], "run.txt"),
+        (&["explain", "--help"], "explain.txt"),
     ] {
         let help = operator().args(arguments).env("COLUMNS", "100").output().unwrap();
         assert!(help.status.success());

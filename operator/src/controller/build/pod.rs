@@ -32,7 +32,7 @@ const MEMORY_BASE_MIB: u32 = 256;
 const MEMORY_LANE_MIB: u32 = 100;
 
 /// The files of the Secrets that a job names: name of the Secret, and the keys that are read from it.
-pub(in crate::controller) fn secrets(job: &IngestJob) -> BTreeMap<&str, Vec<&str>> {
+pub(crate) fn secrets(job: &IngestJob) -> BTreeMap<&str, Vec<&str>> {
     let mut secrets: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let Some(cluster) = &job.spec.sink.elasticsearch else {
         return secrets;

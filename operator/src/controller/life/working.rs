@@ -1,5 +1,6 @@
 //! A run that has begun: discovery, workers, rest, and what goes wrong.
 
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::ResourceExt as _;
 
 use super::{Deed, Next, Surroundings, Turn, draft, plan, proving, told};
@@ -48,6 +49,12 @@ pub(super) fn next(job: &IngestJob, facts: &Facts, queue: &QueueStatus, surround
         deeds.extend(workers(facts, children));
     }
     scale(facts, resting, &mut draft, &mut deeds);
+    draft.status.estimated_completion_at = facts.lasts.filter(|_| discovered && !resting).map(|lasts| {
+        // To the minute: it is no better known, and each other value is a write.
+        let end = facts.now.as_second() + i64::try_from(lasts.as_secs()).unwrap_or(0);
+        let minute = Timestamp::from_second((end + 59) / 60 * 60);
+        Time(minute.expect("a month from now is a time"))
+    });
     course(facts, children.as_ref().err(), resting, discovered, &mut draft);
     if discovered
         && !resting
