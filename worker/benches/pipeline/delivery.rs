@@ -131,16 +131,14 @@ impl Bench<'_> {
         self.discover(bucket, &queue);
         let run = self.work(bucket, &queue, url, index, threads);
         Sqs::shared().delete_queue(&queue);
-        let state = S3::shared().folder(bucket).join("state");
-        fs::remove_dir_all(state).unwrap();
         run
     }
 
     fn discover(&self, bucket: &str, queue: &str) -> Run {
         let state = format!("s3://{bucket}/state");
-        let arguments = [
-            "--job", "bench", "--bucket", bucket, "--prefix", "logs/", "--state", &state,
-        ];
+        // Each queue is another job's, with a state of its own.
+        let job = queue.rsplit('/').next().unwrap();
+        let arguments = ["--job", job, "--bucket", bucket, "--prefix", "logs/", "--state", &state];
         let to = ["--destination", "sqs", "--sqs-queue-url", queue];
         self.programs
             .discover(&[&arguments[..], &to].concat(), &self.environment)
