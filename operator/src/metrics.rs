@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector};
+use pf_telemetry::metrics::registered;
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use crate::crd::Phase;
 
@@ -102,13 +103,4 @@ impl Step<'_> {
 
 fn outcome(well: bool) -> &'static str {
     if well { "ok" } else { "error" }
-}
-
-/// A metric, registered.
-fn registered<T: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<T>) -> T {
-    let metric = metric.expect("the names are constants that Prometheus takes");
-    registry
-        .register(Box::new(metric.clone()))
-        .expect("each metric is registered once");
-    metric
 }

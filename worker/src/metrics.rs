@@ -1,7 +1,8 @@
 //! What a worker counts. The same numbers are served to Prometheus and told in the statistics at the end.
 
+use pf_telemetry::metrics::registered;
 use pf_work::settle::Flaw;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 /// Counters of one worker, shared by its lanes.
 #[derive(Debug, Clone)]
@@ -126,13 +127,4 @@ impl Metrics {
     pub fn records_rejected(&self) -> u64 {
         self.records_undecodable.get() + self.records_unindexable.get()
     }
-}
-
-/// A metric, registered.
-fn registered<T: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<T>) -> T {
-    let metric = metric.expect("the names are constants that Prometheus takes");
-    registry
-        .register(Box::new(metric.clone()))
-        .expect("each metric is registered once");
-    metric
 }

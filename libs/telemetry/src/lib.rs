@@ -4,6 +4,7 @@
 //! there is none; a report is only made here.
 
 pub mod logs;
+pub mod metrics;
 pub mod progress;
 pub mod report;
 pub mod server;

@@ -1,6 +1,7 @@
 //! What the sink counts, served to Prometheus.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector};
+use pf_telemetry::metrics::registered;
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 /// Counters of the sink, shared by all lanes.
 #[derive(Debug, Clone)]
@@ -33,21 +34,14 @@ const SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 impl Metrics {
     /// New counters, registered with `registry`.
     pub fn new(registry: &Registry) -> Self {
-        const VALID: &str = "the names are constants that Prometheus takes";
-        let items = IntCounterVec::new(
-            Opts::new("pf_bulk_documents_total", "Documents by what the cluster said of them"),
-            &["outcome"],
-        )
-        .expect(VALID);
-        let round_trips = Histogram::with_opts(
-            HistogramOpts::new("pf_bulk_round_trip_seconds", "Time from a bulk request to its answer")
-                .buckets(SECONDS.to_vec()),
-        )
-        .expect(VALID);
-        let counter = |name: &str, help: &str| IntCounter::new(name, help).expect(VALID);
-        let gauge = |name: &str, help: &str| IntGauge::new(name, help).expect(VALID);
-        let metrics = Self {
-            round_trips,
+        let items = Opts::new("pf_bulk_documents_total", "Documents by what the cluster said of them");
+        let items = registered(registry, IntCounterVec::new(items, &["outcome"]));
+        let round_trips = HistogramOpts::new("pf_bulk_round_trip_seconds", "Time from a bulk request to its answer")
+            .buckets(SECONDS.to_vec());
+        let counter = |name: &str, help: &str| registered(registry, IntCounter::new(name, help));
+        let gauge = |name: &str, help: &str| registered(registry, IntGauge::new(name, help));
+        Self {
+            round_trips: registered(registry, Histogram::with_opts(round_trips)),
             in_flight_bytes: gauge("pf_bulk_in_flight_bytes", "Bytes of bulks that are not delivered yet"),
             concurrency_limit: gauge(
                 "pf_bulk_concurrency_limit",
@@ -60,19 +54,6 @@ impl Metrics {
             retries: counter("pf_bulk_retries_total", "Bulk requests sent again, in whole or in part"),
             refused_whole: counter("pf_bulk_refused_total", "Bulk requests refused whole for lack of room"),
             wire_bytes: counter("pf_bulk_wire_bytes_total", "Bytes of bulk requests as sent"),
-        };
-        let all: [Box<dyn Collector>; 7] = [
-            Box::new(items),
-            Box::new(metrics.round_trips.clone()),
-            Box::new(metrics.in_flight_bytes.clone()),
-            Box::new(metrics.concurrency_limit.clone()),
-            Box::new(metrics.retries.clone()),
-            Box::new(metrics.refused_whole.clone()),
-            Box::new(metrics.wire_bytes.clone()),
-        ];
-        for collector in all {
-            registry.register(collector).expect("each name is registered once");
         }
-        metrics
     }
 }
