@@ -13,7 +13,7 @@ pub mod facts;
 pub mod life;
 pub mod merge;
 pub mod names;
-mod report;
+pub mod report;
 pub mod status;
 mod watching;
 
@@ -25,10 +25,7 @@ use std::{
 };
 
 use k8s_openapi::jiff::Timestamp;
-use kube::{
-    Api, Client, ResourceExt as _,
-    runtime::events::{Recorder, Reporter},
-};
+use kube::{Api, Client, ResourceExt as _, runtime::events::Recorder};
 use thiserror::Error;
 
 pub use self::watching::watch;
@@ -136,12 +133,8 @@ impl fmt::Debug for Controller {
 impl Controller {
     /// Ready to take steps.
     pub fn new(client: Client, settings: Settings, queues: Queues, metrics: Metrics) -> Self {
-        let reporter = Reporter {
-            controller: "pf-operator".to_owned(),
-            instance: settings.instance.clone(),
-        };
         Self {
-            recorder: Recorder::new(client.clone(), reporter),
+            recorder: report::recorder(&client, settings.instance.clone()),
             client,
             settings,
             queues,
@@ -271,20 +264,23 @@ impl Controller {
         let last = self
             .memory()
             .get(&uid)
-            .and_then(|memory| memory.last.filter(|_| memory.place == Some(place)));
-        if let Some(last) = last
-            && last.at.elapsed() < current
-            && last.generation == job.metadata.generation
-        {
-            facts.depth = last.depth;
-            facts.decision = Some(last.decision);
-            if let Some(memory) = self.memory().get(&uid) {
-                facts.idle = memory.history.is_idle(self.settings.idle_for);
-                facts.lasts = memory.history.lasts(self.began.elapsed());
-            }
-            return;
+            .and_then(|memory| memory.last.filter(|_| memory.place == Some(place)))
+            .filter(|last| last.at.elapsed() < current && last.generation == job.metadata.generation);
+        let look = match last {
+            Some(last) => last,
+            None => self.ask(job, &queue.url, facts).await,
+        };
+        facts.depth = look.depth;
+        facts.decision = Some(look.decision);
+        if let Some(memory) = self.memory().get(&uid) {
+            facts.idle = memory.history.is_idle(self.settings.idle_for);
+            facts.lasts = memory.history.lasts(self.began.elapsed());
         }
-        let asked = self.queues.depth(job, &queue.url).await;
+    }
+
+    /// Asks a job's queue, lets the scaler decide, and remembers both.
+    async fn ask(&self, job: &IngestJob, queue_url: &str, facts: &Facts) -> Look {
+        let asked = self.queues.depth(job, queue_url).await;
         self.metrics.asked(asked.is_ok());
         let depth = match asked {
             Ok(depth) => Some(depth),
@@ -294,6 +290,10 @@ impl Controller {
             }
         };
         let live = facts.workers.as_ref().and_then(|workers| workers.spec.as_ref());
+        let discovered = job
+            .status
+            .as_ref()
+            .is_some_and(|status| status::holds(status, status::DISCOVERED));
         let inputs = Inputs {
             depth,
             replicas: live
@@ -301,11 +301,12 @@ impl Controller {
                 .and_then(|n| u32::try_from(n).ok())
                 .unwrap_or(0),
             busy: None,
-            discovering: !status::holds(&status, status::DISCOVERED),
+            discovering: !discovered,
             saturated: matches!(facts.trouble, Some(Trouble::Refused { .. })),
         };
+        let place = Place::of(job);
         let mut memory = self.memory();
-        let memory = memory.entry(uid).or_default();
+        let memory = memory.entry(job.uid().unwrap_or_default()).or_default();
         if memory.place != Some(place) {
             memory.history.clear();
             memory.place = Some(place);
@@ -313,16 +314,14 @@ impl Controller {
         let idle_for = self.settings.idle_for;
         let decision = scaler::decide(&mut memory.history, inputs, wishes(job), idle_for, self.began.elapsed());
         self.metrics.decided(inputs.replicas, decision.replicas);
-        memory.last = Some(Look {
+        let look = Look {
             at: Instant::now(),
             generation: job.metadata.generation,
             depth,
             decision,
-        });
-        facts.depth = depth;
-        facts.decision = Some(decision);
-        facts.idle = memory.history.is_idle(idle_for);
-        facts.lasts = memory.history.lasts(self.began.elapsed());
+        };
+        memory.last = Some(look);
+        look
     }
 
     /// How long a job waits after yet another failure: twice as long each time.

@@ -7,13 +7,13 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Api, Client,
     api::ListParams,
-    runtime::events::{Event, EventType, Recorder, Reporter},
+    runtime::events::{Event, EventType},
 };
 use pf_telemetry::{Health, Shutdown, server::Server};
 
 use crate::{
     args::Run,
-    controller::{Controller, Settings, watch},
+    controller::{Controller, Settings, report, watch},
     crd::{self, IngestJob},
     leader::{Candidate, Durations},
     metrics::Metrics,
@@ -119,10 +119,7 @@ async fn missing(args: &Run, client: &Client) {
     );
     tracing::error!("{note}");
     let Some(pod) = &args.pod_name else { return };
-    let reporter = Reporter {
-        controller: "pf-operator".to_owned(),
-        instance: Some(pod.clone()),
-    };
+    let recorder = report::recorder(client, Some(pod.clone()));
     let event = Event {
         type_: EventType::Warning,
         reason: "DefinitionsMissing".to_owned(),
@@ -137,7 +134,7 @@ async fn missing(args: &Run, client: &Client) {
         namespace: Some(args.namespace.clone()),
         ..ObjectReference::default()
     };
-    if let Err(error) = Recorder::new(client.clone(), reporter).publish(&event, &pod).await {
+    if let Err(error) = recorder.publish(&event, &pod).await {
         tracing::warn!(%error, "cannot publish an event");
     }
 }

@@ -2,8 +2,8 @@
 //! the publishing.
 
 use kube::{
-    Resource as _,
-    runtime::events::{Event, EventType, Recorder},
+    Client, Resource as _,
+    runtime::events::{Event, EventType, Recorder, Reporter},
 };
 
 use super::status;
@@ -11,6 +11,15 @@ use crate::crd::{IngestJob, IngestJobStatus, Phase};
 
 /// The longest note that the API server takes, in bytes.
 const NOTE_BYTES_MAX: usize = 1024;
+
+/// Who publishes events; `instance` is this process' pod.
+pub fn recorder(client: &Client, instance: Option<String>) -> Recorder {
+    let reporter = Reporter {
+        controller: "pf-operator".to_owned(),
+        instance,
+    };
+    Recorder::new(client.clone(), reporter)
+}
 
 /// What happened between two statuses.
 pub(super) fn events(last: Option<&IngestJobStatus>, now: &IngestJobStatus) -> Vec<Event> {
