@@ -13,30 +13,28 @@ use pf_work::{
     },
 };
 
+fn key() -> AccessKey {
+    AccessKey {
+        id: Sqs::ACCESS_KEY_ID.to_owned(),
+        secret: Sqs::SECRET_ACCESS_KEY.to_owned(),
+    }
+}
+
 fn options(url: &str) -> Options {
     Options {
-        access_key: Some(AccessKey {
-            id: Sqs::ACCESS_KEY_ID.to_owned(),
-            secret: Sqs::SECRET_ACCESS_KEY.to_owned(),
-        }),
+        access_key: Some(key()),
         ..Options::new(url)
     }
 }
 
+async fn admin() -> Admin {
+    let (region, endpoint) = (Sqs::REGION.to_owned(), Sqs::shared().endpoint());
+    Admin::with_key(Some(region), Some(endpoint), Patience::default(), key()).await
+}
+
 #[tokio::test]
 async fn a_queue_is_made_used_and_removed_and_each_can_be_done_again() {
-    let server = Sqs::shared();
-    let key = AccessKey {
-        id: Sqs::ACCESS_KEY_ID.to_owned(),
-        secret: Sqs::SECRET_ACCESS_KEY.to_owned(),
-    };
-    let admin = Admin::with_key(
-        Some(Sqs::REGION.to_owned()),
-        Some(server.endpoint()),
-        Patience::default(),
-        key,
-    )
-    .await;
+    let admin = admin().await;
     let wish = Wish {
         name: "made-by-admin".to_owned(),
         visibility: Duration::from_secs(77),
@@ -64,18 +62,7 @@ async fn a_queue_is_made_used_and_removed_and_each_can_be_done_again() {
 
 #[tokio::test]
 async fn a_name_that_the_server_does_not_take_is_refused() {
-    let server = Sqs::shared();
-    let key = AccessKey {
-        id: Sqs::ACCESS_KEY_ID.to_owned(),
-        secret: Sqs::SECRET_ACCESS_KEY.to_owned(),
-    };
-    let admin = Admin::with_key(
-        Some(Sqs::REGION.to_owned()),
-        Some(server.endpoint()),
-        Patience::default(),
-        key,
-    )
-    .await;
+    let admin = admin().await;
     let wish = Wish {
         name: "no blanks please".to_owned(),
         visibility: Duration::from_secs(30),

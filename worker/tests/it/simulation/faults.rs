@@ -43,7 +43,11 @@ pub(super) struct Met {
 }
 
 impl Met {
-    pub(super) fn all_kinds(&self) -> bool {
+    pub(super) fn all_kinds(mut self) -> bool {
+        self.counts().iter().all(|count| **count > 0)
+    }
+
+    fn counts(&mut self) -> [&mut u64; 10] {
         let Self {
             kills,
             drains,
@@ -55,7 +59,7 @@ impl Met {
             told_again,
             settled_again,
             redriven_by_policy,
-        } = *self;
+        } = self;
         [
             kills,
             drains,
@@ -68,23 +72,14 @@ impl Met {
             settled_again,
             redriven_by_policy,
         ]
-        .iter()
-        .all(|count| *count > 0)
     }
 }
 
 impl AddAssign for Met {
-    fn add_assign(&mut self, other: Self) {
-        self.kills += other.kills;
-        self.drains += other.drains;
-        self.resumed += other.resumed;
-        self.lost_leases += other.lost_leases;
-        self.duplicates += other.duplicates;
-        self.rejected += other.rejected;
-        self.released += other.released;
-        self.told_again += other.told_again;
-        self.settled_again += other.settled_again;
-        self.redriven_by_policy += other.redriven_by_policy;
+    fn add_assign(&mut self, mut other: Self) {
+        for (count, more) in self.counts().into_iter().zip(other.counts()) {
+            *count += *more;
+        }
     }
 }
 
