@@ -6,15 +6,13 @@ use pf_e2e::{Elasticsearch, S3, Sqs};
 
 use crate::{
     discard::Discard,
-    programs::{Programs, Run, from_environment},
+    programs::{Programs, RECORD_BYTES, Run, from_environment, s3_environment},
     stages::Stages,
 };
 
 const FORMATS: [&str; 4] = ["ndjson.gz", "ndjson.zst", "ndjson", "parquet"];
 const THREADS: [&str; 2] = ["1", "2"];
 const OBJECTS: &str = "16";
-/// About what a record of the generator has.
-const RECORD_BYTES: u64 = 430;
 /// How long a worker looks for more before it ends, which is taken off its wall clock.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -179,9 +177,7 @@ fn row(
 }
 
 fn environment() -> Vec<(&'static str, String)> {
-    let s3 = S3::shared();
-    let mut environment: Vec<(&str, String)> = s3.environment().map(|(name, value)| (name, value.to_owned())).into();
-    environment.push(("PF_S3_ENDPOINT", s3.endpoint()));
+    let mut environment = s3_environment();
     environment.push(("PF_SQS_ENDPOINT", Sqs::shared().endpoint()));
     environment
 }

@@ -2,15 +2,13 @@
 
 use std::{fs, io::Write as _, path::Path};
 
-use crate::programs::{Programs, file_uri, from_environment};
+use crate::programs::{Programs, RECORD_BYTES, file_uri, from_environment, s3_environment};
 use pf_e2e::S3;
 
 /// DESIGN: under 100 MB a thread.
 const LANE_BYTES_MAX: u64 = 100_000_000;
 /// How much more a large object may take than a small one: what differs from run to run.
 const LARGE_MORE_THAN_SMALL_MAX: f64 = 1.25;
-/// About what a record of the generator has.
-const RECORD_BYTES: u64 = 430;
 const THREADS: [usize; 2] = [1, 4];
 /// Objects that wait while each lane reads one, as many as `--prefetch-count` opens.
 const WAITING_PER_LANE: usize = 6;
@@ -63,8 +61,7 @@ pub(crate) fn run(programs: &Programs, formats: &[String]) -> bool {
     // Files of the server's folder are its objects too: the same ones are read both ways.
     let bucket = s3.make_bucket("memory");
     let folder = s3.folder(&bucket);
-    let mut environment: Vec<(&str, String)> = s3.environment().map(|(name, value)| (name, value.to_owned())).into();
-    environment.push(("PF_S3_ENDPOINT", s3.endpoint()));
+    let environment = s3_environment();
 
     let mut out = std::io::stdout();
     writeln!(

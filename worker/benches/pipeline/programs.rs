@@ -13,10 +13,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use pf_e2e::S3;
 use serde_json::Value;
 
 /// What Linux counts CPU time in, as programs see it (`USER_HZ`, time(7)).
 const TICKS_PER_SECOND: f64 = 100.0;
+
+/// About what a record of the generator has.
+pub(crate) const RECORD_BYTES: u64 = 430;
 
 /// The built programs.
 pub(crate) struct Programs {
@@ -202,6 +206,13 @@ fn cpu(path: &str, first: usize) -> Duration {
 /// The address of a folder, for everything in it.
 pub(crate) fn file_uri(folder: &Path) -> String {
     format!("file://{}/", folder.display())
+}
+
+/// What programs need in their environment to reach the S3 server.
+pub(crate) fn s3_environment() -> Vec<(&'static str, String)> {
+    let s3 = S3::shared();
+    let keys = s3.environment().map(|(name, value)| (name, value.to_owned()));
+    keys.into_iter().chain([("PF_S3_ENDPOINT", s3.endpoint())]).collect()
 }
 
 /// A number from the environment, for smaller or larger runs.

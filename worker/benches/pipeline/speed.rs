@@ -2,15 +2,13 @@
 
 use std::{io::Write as _, time::Duration};
 
-use crate::programs::{Programs, Run, file_uri, from_environment};
+use crate::programs::{Programs, RECORD_BYTES, Run, file_uri, from_environment};
 use crate::stages::Stages;
 
 const FORMATS: [&str; 4] = ["ndjson", "ndjson.gz", "ndjson.zst", "parquet"];
 const THREADS: [&str; 3] = ["1", "2", "4"];
 /// Enough for four lanes to end at about the same time.
 const OBJECTS: &str = "16";
-/// About what a record of the generator has.
-const RECORD_BYTES: u64 = 430;
 
 /// Measures, and prints a table.
 pub(crate) fn run(programs: &Programs) {
