@@ -4,7 +4,7 @@
 
 mod commands;
 
-use std::{error::Error as _, num::NonZeroU64};
+use std::{error::Error as _, num::NonZeroU64, path::PathBuf};
 
 use clap::{
     CommandFactory as _, FromArgMatches as _, Parser, ValueEnum,
@@ -178,6 +178,11 @@ pub(crate) struct Args {
     /// Address of an SQS-compatible server [default: the one in --sqs-queue-url].
     #[arg(long, value_name = "URL", env = "PF_SQS_ENDPOINT", hide_env_values = true)]
     pub(crate) sqs_endpoint: Option<String>,
+
+    /// When everything is listed, write how many items there are to this file, as one short line of JSON: for a cluster,
+    /// which reads a container's last words [default: nowhere].
+    #[arg(long, value_name = "FILE", env = "PF_SUMMARY", hide_env_values = true)]
+    pub(crate) summary: Option<PathBuf>,
 
     /// Check the flags and exit, before anything is opened [default: run].
     #[arg(long, env = "PF_CHECK", hide_env_values = true, value_parser = BoolishValueParser::new())]

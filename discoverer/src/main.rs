@@ -23,6 +23,7 @@ mod redrive;
 mod run;
 mod selection;
 mod split;
+mod summary;
 mod verify;
 mod walk;
 

@@ -1,6 +1,7 @@
 //! Turns found objects into numbered work items, up to the bound.
 
 use jiff::Timestamp;
+use pf_state::Seal;
 use pf_work::{Compression, WorkItem, item};
 
 use crate::{listing::Found, naming::Naming, split};
@@ -27,6 +28,18 @@ pub(crate) struct Offered {
     pub(crate) bytes: u64,
     /// Whether the reader of the items went away before the end.
     pub(crate) reader_left: bool,
+}
+
+impl From<Seal> for Offered {
+    /// What an earlier run offered.
+    fn from(before: Seal) -> Self {
+        Self {
+            items: before.items,
+            objects: before.objects,
+            bytes: before.bytes,
+            reader_left: false,
+        }
+    }
 }
 
 /// Makes items and counts them.

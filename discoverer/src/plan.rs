@@ -2,7 +2,10 @@
 //!
 //! Nothing is listed or opened here, so that bad usage is told before anything is touched.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use jiff::{Timestamp, civil, tz::TimeZone};
@@ -46,6 +49,8 @@ pub(crate) struct Plan {
     pub(crate) destination: Destination,
     /// Where the job is kept, if it is.
     pub(crate) state: Option<KeptJob>,
+    /// The file that is told how many items there are.
+    pub(crate) summary: Option<PathBuf>,
 }
 
 /// A job that is kept in a state directory.
@@ -128,6 +133,7 @@ impl Plan {
             dry_run: args.dry_run,
             destination,
             state,
+            summary: args.summary,
         })
     }
 }

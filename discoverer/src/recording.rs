@@ -103,15 +103,7 @@ impl Recording {
 
     /// Records and offers what arrives until there is no more, the bound is reached or the reader left.
     pub(crate) async fn run(&mut self, pages: Receiver<Vec<Found>>, terms: Terms, outlet: &Outlet) -> Result<Offered> {
-        let mut numbering = Numbering::after(
-            terms,
-            Offered {
-                items: self.before.items,
-                objects: self.before.objects,
-                bytes: self.before.bytes,
-                reader_left: false,
-            },
-        );
+        let mut numbering = Numbering::after(terms, self.before.into());
         let mut age_max = FIRST_PART_AGE;
         let mut source = Source {
             pages,

@@ -1,11 +1,12 @@
 //! One run: the listing on one side, the writer on the other, a bounded channel between them.
 
-use std::{io, sync::atomic::Ordering::Relaxed};
+use std::{io, path::Path, sync::atomic::Ordering::Relaxed};
 
 use anyhow::{Context as _, Result, ensure};
 use pf_state::Seal;
 use pf_storage::{ListRequest, ObjectUri, Storage};
 use pf_telemetry::Shutdown;
+use pf_work::discovery::Discovered;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
     plan::{Destination, KeptJob, Plan},
     queue,
     recording::Recording,
+    summary,
     verify::Verdict,
 };
 
@@ -49,6 +51,7 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         dry_run,
         destination,
         state,
+        summary,
     } = plan;
     let storage = Storage::new(storage);
     // A dry run leaves everything as it is.
@@ -65,6 +68,9 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         && (recording.is_sealed() || !reader_is_there)
     {
         tell_of_earlier_run(recording, reader_is_there);
+        if reader_is_there {
+            summarise(summary.as_deref(), job, recording.before().into()).await?;
+        }
         return Ok(Outcome::Complete);
     }
     let cursors = writer.recording.as_ref().map(Recording::cursors).unwrap_or_default();
@@ -91,7 +97,7 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
     }
     let (sender, receiver) = mpsc::channel(listing::PAGES_WAITING_MAX);
     let terms = Terms {
-        job,
+        job: job.clone(),
         naming,
         objects_max,
     };
@@ -126,11 +132,25 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
     {
         recording.seal().await?;
     }
+    if !offered.reader_left {
+        summarise(summary.as_deref(), job, offered).await?;
+    }
     warn_of_folders(&counts);
     if counts.matched.load(Relaxed) == 0 && offered.items == 0 {
         warn_of_nothing(&counts, &root.to_string());
     }
     Ok(Outcome::Complete)
+}
+
+/// Tells whoever waits for it how much there is in all.
+async fn summarise(file: Option<&Path>, job: String, offered: Offered) -> Result<()> {
+    let discovered = Discovered {
+        job,
+        items: offered.items,
+        objects: offered.objects,
+        object_bytes: offered.bytes,
+    };
+    summary::write(file, || discovered.to_json()).await
 }
 
 /// Takes what is found.

@@ -6,15 +6,15 @@ mod report;
 
 use std::{collections::BTreeMap, path::Path};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use pf_telemetry::report::text;
 
 pub(crate) use self::report::Verdict;
 use self::report::{Facts, report};
-use crate::{job::Kept, lines, run::Outcome};
+use crate::{job::Kept, lines, run::Outcome, summary};
 
-/// Reads the job's state, prints the report, also in short to `summary`, and says how the job stands.
-pub(crate) async fn run(job: &Kept, summary: Option<&Path>) -> Result<Outcome> {
+/// Reads the job's state, prints the report, also in short to a file, and says how the job stands.
+pub(crate) async fn run(job: &Kept, summary_file: Option<&Path>) -> Result<Outcome> {
     // The ledger first: what is discovered meanwhile must not look as if the ledger knew items that are none.
     let ledger = job.ledger().await?;
     let state = &job.state;
@@ -34,11 +34,7 @@ pub(crate) async fn run(job: &Kept, summary: Option<&Path>) -> Result<Outcome> {
         ledger,
         uris,
     });
-    if let Some(file) = summary {
-        let text = report.summary().to_json();
-        let written = tokio::fs::write(file, text).await;
-        written.with_context(|| format!("cannot write the summary to {}", file.display()))?;
-    }
+    summary::write(summary_file, || report.summary().to_json()).await?;
     lines::write(text(&report)?.into_bytes()).await?;
     if report.verdict == Verdict::Incomplete {
         tracing::warn!("{}", report.what_is_wrong());

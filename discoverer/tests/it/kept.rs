@@ -12,6 +12,7 @@ use pf_state::{Outcome, Settled, StateDir};
 use pf_storage::{ObjectUri, Options, Storage};
 use pf_work::{
     Counts, WorkItem,
+    discovery::Discovered,
     proof::{Summary, Verdict},
 };
 use serde_json::Value;
@@ -307,6 +308,27 @@ fn a_queue_gets_each_item_though_the_first_run_was_refused() {
         Sqs::shared().all_bodies(&queue.url).is_empty(),
         "what was offered is not offered again"
     );
+}
+
+#[test]
+fn the_summary_tells_of_the_whole_job_also_after_a_run_that_was_stopped() {
+    let place = Place::with_large_files(2, 500);
+    let file = place.folder.path().join("summary.json");
+    let flags = [&SPLIT[..], &["--summary", file.to_str().unwrap()]].concat();
+    place.run_and_kill(&flags, 100);
+    assert!(!file.exists(), "what is not known yet is not told");
+    for run in ["which goes on", "which finds all done"] {
+        assert_eq!(place.run(&flags).code, 0, "{run}");
+        let discovered = Discovered::from_json(&fs::read_to_string(&file).unwrap()).unwrap();
+        let all = Discovered {
+            job: JOB.to_owned(),
+            items: 2000,
+            objects: 4,
+            object_bytes: 2000 * PART,
+        };
+        assert_eq!(discovered, all, "{run}");
+        fs::remove_file(&file).unwrap();
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@
 pub mod checkpoint;
 pub mod contract;
 pub mod counts;
+pub mod discovery;
 pub mod item;
 pub mod memory;
 pub mod proof;

@@ -4,6 +4,7 @@ use expect_test::expect;
 use pf_work::{
     ByteRange, Checkpoint, Compression, Counts, Format, WorkItem,
     checkpoint::Position,
+    discovery::Discovered,
     item::{ParseError, VERSION},
     proof::{Summary, Verdict},
 };
@@ -136,4 +137,17 @@ fn a_proof_is_told_in_these_words_and_read_back() {
         summary.to_json().len() < 2048,
         "a container's last words are cut after 4 KiB"
     );
+}
+
+#[test]
+fn a_discovery_is_told_in_these_words_and_read_back() {
+    let discovered = Discovered {
+        job: "logs".to_owned(),
+        items: 5,
+        objects: 3,
+        object_bytes: 4096,
+    };
+    expect![[r#"{"job":"logs","items":5,"objects":3,"object_bytes":4096}"#]].assert_eq(&discovered.to_json());
+    assert_eq!(Discovered::from_json(&discovered.to_json()), Some(discovered));
+    assert_eq!(Discovered::from_json("cannot list the bucket"), None);
 }

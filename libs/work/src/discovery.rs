@@ -1,0 +1,29 @@
+//! What a discovery came to, in few words: how `pf-discoverer` tells the operator, through the last words of its container, of
+//! which Kubernetes keeps 4 KiB.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that a job is made of, once all of it is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discovered {
+    /// The name that the books are kept under.
+    pub job: String,
+    /// Work items.
+    pub items: u64,
+    /// Objects that they cover.
+    pub objects: u64,
+    /// Bytes of these, as stored.
+    pub object_bytes: u64,
+}
+
+impl Discovered {
+    /// As JSON, on one line.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("what was discovered is plain data")
+    }
+
+    /// Reads one; absent where the text is none, as the last lines of a log are.
+    pub fn from_json(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}
