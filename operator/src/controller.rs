@@ -24,9 +24,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{Api, Client, ResourceExt as _, runtime::events::Recorder};
 use thiserror::Error;
+use tokio::time::timeout;
 
 pub use self::watching::watch;
 
@@ -37,14 +38,18 @@ use self::{
     status::Draft,
 };
 use crate::{
-    crd::{IngestJob, IngestJobStatus},
+    crd::{IngestJob, IngestJobStatus, ScalingMode},
+    fleet::{self, Asker, Fleet, Report},
     metrics::Metrics,
     queue::Queues,
-    scaler::{self, Decision, Depth, History, Inputs, Wishes},
+    scaler::{self, Decision, Depth, History, Inputs, Mode, Wishes},
 };
 
 /// Steps that can follow from each other at once; there are five in the longest life.
 const STEPS_MAX: u32 = 16;
+
+/// A step takes a part of a second. One that waits for a server that does not answer must not keep others from theirs.
+const STEP_MAX: Duration = Duration::from_mins(1);
 
 /// How soon a step that was cut short goes on.
 const AT_ONCE: Duration = Duration::from_millis(10);
@@ -76,6 +81,9 @@ pub enum Error {
         /// What it said.
         source: kube::Error,
     },
+    /// A server does not answer.
+    #[error("gave up after {} s, because a server does not answer", STEP_MAX.as_secs())]
+    TooLong,
     /// The queue.
     #[error("cannot remove the queue {url}")]
     Queue {
@@ -87,6 +95,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// How long the API server asks to be left alone.
+    fn retry_after(&self) -> Option<Duration> {
+        let Self::Kubernetes {
+            source: kube::Error::Api(status),
+            ..
+        } = self
+        else {
+            return None;
+        };
+        let seconds = status.details.as_ref()?.retry_after_seconds;
+        (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+    }
+
     fn of(action: &'static str) -> impl FnOnce(kube::Error) -> Self {
         move |source| Self::Kubernetes { action, source }
     }
@@ -97,6 +118,7 @@ pub struct Controller {
     client: Client,
     settings: Settings,
     queues: Queues,
+    asker: Asker,
     recorder: Recorder,
     metrics: Metrics,
     memory: Mutex<HashMap<String, Memory>>,
@@ -107,18 +129,20 @@ pub struct Controller {
 #[derive(Debug, Default)]
 struct Memory {
     history: History,
+    fleet: Fleet,
     /// The proof that the history is about: after each, emptiness must show itself anew.
     place: Option<Place>,
     last: Option<Look>,
     failures: u32,
 }
 
-/// The last look at a queue.
-#[derive(Debug, Clone, Copy)]
+/// The last look at a queue and its workers.
+#[derive(Debug, Clone)]
 struct Look {
     at: Instant,
     generation: Option<i64>,
     depth: Option<Depth>,
+    fleet: Report,
     decision: Decision,
 }
 
@@ -138,6 +162,7 @@ impl Controller {
             client,
             settings,
             queues,
+            asker: Asker::new(build::METRICS_PORT),
             metrics,
             memory: Mutex::default(),
             began: Instant::now(),
@@ -146,8 +171,10 @@ impl Controller {
 
     /// Takes a job as far as it can go now. Returns when to look again, where nothing that is watched may change.
     pub async fn reconcile(&self, namespace: &str, name: &str) -> Result<Option<Duration>, Error> {
-        // Many calls wait inside: on the heap, not in each of the steps that may run at once.
-        Box::pin(self.advance(namespace, name)).await
+        // Many calls wait inside: on the heap, not in each of the steps that may run at once. One that is cut short is gone on
+        // with like one of a process that died.
+        let step = Box::pin(self.advance(namespace, name));
+        timeout(STEP_MAX, step).await.unwrap_or(Err(Error::TooLong))
     }
 
     async fn advance(&self, namespace: &str, name: &str) -> Result<Option<Duration>, Error> {
@@ -264,7 +291,7 @@ impl Controller {
         let last = self
             .memory()
             .get(&uid)
-            .and_then(|memory| memory.last.filter(|_| memory.place == Some(place)))
+            .and_then(|memory| memory.last.clone().filter(|_| memory.place == Some(place)))
             .filter(|last| last.at.elapsed() < current && last.generation == job.metadata.generation);
         let look = match last {
             Some(last) => last,
@@ -272,38 +299,27 @@ impl Controller {
         };
         facts.depth = look.depth;
         facts.decision = Some(look.decision);
+        facts.fleet = look.fleet;
         if let Some(memory) = self.memory().get(&uid) {
+            let now = self.began.elapsed();
             facts.idle = memory.history.is_idle(self.settings.idle_for);
-            facts.lasts = memory.history.lasts(self.began.elapsed());
+            facts.lasts = memory.history.lasts(now);
+            facts.backlog_most = memory.history.most_backlog(now, scaler::LAG);
         }
     }
 
-    /// Asks a job's queue, lets the scaler decide, and remembers both.
+    /// Asks a job's queue and its workers, lets the scaler decide, and remembers all.
     async fn ask(&self, job: &IngestJob, queue_url: &str, facts: &Facts) -> Look {
-        let asked = self.queues.depth(job, queue_url).await;
+        let of_workers = facts.worker_pods.iter().filter_map(|pod| {
+            let (pod, ip) = (pod.name.clone(), pod.address?);
+            Some(fleet::Address { pod, ip })
+        });
+        let (asked, answers) = tokio::join!(self.queues.depth(job, queue_url), self.asker.ask(of_workers.collect()));
         self.metrics.asked(asked.is_ok());
-        let depth = match asked {
-            Ok(depth) => Some(depth),
-            Err(error) => {
-                tracing::warn!(job = job.name_any(), %error, "cannot ask the queue for its depth");
-                None
-            }
-        };
-        let live = facts.workers.as_ref().and_then(|workers| workers.spec.as_ref());
-        let discovered = job
-            .status
-            .as_ref()
-            .is_some_and(|status| status::holds(status, status::DISCOVERED));
-        let inputs = Inputs {
-            depth,
-            replicas: live
-                .and_then(|spec| spec.replicas)
-                .and_then(|n| u32::try_from(n).ok())
-                .unwrap_or(0),
-            busy: None,
-            discovering: !discovered,
-            saturated: matches!(facts.trouble, Some(Trouble::Refused { .. })),
-        };
+        self.metrics.heard(&answers);
+        let depth = asked
+            .inspect_err(|error| tracing::warn!(job = job.name_any(), %error, "cannot ask the queue for its depth"))
+            .ok();
         let place = Place::of(job);
         let mut memory = self.memory();
         let memory = memory.entry(job.uid().unwrap_or_default()).or_default();
@@ -311,16 +327,20 @@ impl Controller {
             memory.history.clear();
             memory.place = Some(place);
         }
-        let idle_for = self.settings.idle_for;
-        let decision = scaler::decide(&mut memory.history, inputs, wishes(job), idle_for, self.began.elapsed());
+        let now = self.began.elapsed();
+        let fleet = memory.fleet.hear(now, &answers);
+        let inputs = inputs(job, facts, depth, &fleet);
+        let wishes = wishes(job, facts.now, now);
+        let decision = scaler::decide(&mut memory.history, inputs, wishes, self.settings.idle_for, now);
         self.metrics.decided(inputs.replicas, decision.replicas);
         let look = Look {
             at: Instant::now(),
             generation: job.metadata.generation,
             depth,
+            fleet,
             decision,
         };
-        memory.last = Some(look);
+        memory.last = Some(look.clone());
         look
     }
 
@@ -354,20 +374,59 @@ impl Controller {
 const FAILURE_PAUSE_MIN: Duration = Duration::from_millis(500);
 const FAILURE_PAUSE_MAX: Duration = Duration::from_mins(5);
 
-/// What the job says of the number of workers, with the schema's defaults.
-fn wishes(job: &IngestJob) -> Wishes {
+/// What the scaler is told.
+fn inputs(job: &IngestJob, facts: &Facts, depth: Option<Depth>, fleet: &Report) -> Inputs {
+    let live = facts.workers.as_ref().and_then(|workers| workers.spec.as_ref());
+    let status = job.status.as_ref();
+    Inputs {
+        depth,
+        replicas: live
+            .and_then(|spec| spec.replicas)
+            .and_then(|n| u32::try_from(n).ok())
+            .unwrap_or(0),
+        busy: fleet.busy,
+        discovering: !status.is_some_and(|status| status::holds(status, status::DISCOVERED)),
+        saturated: fleet.saturated || matches!(facts.trouble, Some(Trouble::Refused { .. })),
+        bytes_left: depth.zip(status).and_then(|(depth, status)| bytes_left(status, depth)),
+        bytes_per_worker: fleet.bytes_per_worker,
+    }
+}
+
+/// What is still to be read, once all is known: as if all work items were alike.
+fn bytes_left(status: &IngestJobStatus, depth: Depth) -> Option<u64> {
+    let items = status.items.as_ref().filter(|items| items.discovered_is_final)?;
+    let count = |count: i64| u128::try_from(count).unwrap_or(0);
+    let left = count(items.discovered_bytes) * u128::from(depth.backlog());
+    u64::try_from(left.checked_div(count(items.discovered))?).ok()
+}
+
+/// What the job says of the number of workers, with the schema's defaults. `clock` is where the scaler's clock stands at
+/// `now`.
+fn wishes(job: &IngestJob, now: Timestamp, clock: Duration) -> Wishes {
     let defaults = Wishes::default();
     let workers = job.spec.workers.clone().unwrap_or_default();
-    let scaling = workers.scaling.as_ref();
-    let after = scaling.and_then(|scaling| scaling.scale_down_after_seconds);
+    let scaling = workers.scaling.unwrap_or_default();
+    let after = scaling.scale_down_after_seconds;
+    let due = scaling.complete_by.map(|time| time.0).or_else(|| {
+        let started = job.status.as_ref()?.run.as_ref()?.started_at.as_ref()?.0;
+        let span: SignedDuration = scaling.target_duration?.parse().ok()?;
+        started.checked_add(span).ok()
+    });
+    let due = due.map(|due| {
+        let left = Duration::try_from(due.duration_since(now)).unwrap_or_default();
+        clock + left
+    });
     Wishes {
         min: workers.min.unwrap_or(defaults.min),
         max: workers.max.unwrap_or(defaults.max),
-        items_per_worker: scaling
-            .and_then(|scaling| scaling.items_per_worker)
-            .unwrap_or(defaults.items_per_worker)
-            .max(1),
+        items_per_worker: scaling.items_per_worker.unwrap_or(defaults.items_per_worker).max(1),
         scale_down_after: after.map_or(defaults.scale_down_after, |seconds| Duration::from_secs(seconds.into())),
-        fixed: workers.replicas,
+        due,
+        mode: match (scaling.mode, workers.replicas) {
+            (Some(ScalingMode::External), replicas) => Mode::External(replicas),
+            (None | Some(ScalingMode::Fixed), Some(replicas)) => Mode::Fixed(replicas),
+            // The schema lets no job through that is fixed at nothing, or managed and given a number.
+            (None | Some(ScalingMode::Fixed), None) | (Some(ScalingMode::Managed), _) => Mode::Managed,
+        },
     }
 }

@@ -14,6 +14,7 @@
 
 mod definition;
 mod discoverer;
+mod pods;
 mod queue;
 mod sink;
 mod source;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use definition::{definition, schema, yaml};
 pub use discoverer::Discoverer;
+pub use pods::{NetworkPolicy, ServiceAccount};
 pub use queue::{Queue, Sqs};
 pub use sink::{
     Compression as SinkCompression, DocumentId, DocumentIdMode, Elasticsearch, ElasticsearchAuth, SecretKey,
@@ -35,7 +37,7 @@ pub use sink::{
 pub use source::{Compression, Files, Format, S3, Source};
 pub use status::{IngestJobStatus, Items, Phase, QueueStatus, Records, Run};
 pub use transform::{ConfigMapKey, Enrichment, EnrichmentType, OnError, S3Object, Transform};
-pub use workers::{Prefetch, Resources, Scaling, Workers};
+pub use workers::{Prefetch, Resources, Scaling, ScalingMode, Workers};
 
 use self::wording::{REGION, SERVER, each_must_be, must_be};
 
@@ -107,6 +109,13 @@ pub const KIND: &str = "IngestJob";
         type_ = "integer",
         json_path = ".status.items.deadLetters",
         description = "Work items that were given up",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Bytes/s",
+        type_ = "integer",
+        json_path = ".status.bytesPerSecond",
+        description = "Bytes that the workers read from storage in a second",
         priority = 1
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -182,6 +191,16 @@ pub struct IngestJobSpec {
     /// How the discoverer runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discoverer: Option<Discoverer>,
+
+    /// Who the job's pods are: the account by which a cloud gives them their rights. Absent: the job has a ServiceAccount
+    /// of its own, of its own name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account: Option<ServiceAccount>,
+
+    /// Keeps the job's pods from speaking to anybody but the servers that the job names, and others from speaking to them
+    /// but to read metrics; needs a network that enforces policies. Write `{}` for it. Absent: there is no policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_policy: Option<NetworkPolicy>,
 
     /// How many records may be rejected before the job stops taking work. Absent: any number, and each of them is kept
     /// as a dead letter.

@@ -45,12 +45,20 @@ pub fn explain(job: &IngestJob, image: &str) -> Result<String, Vec<Complaint>> {
     words(&job, &queue, &plan.discoverer, &mut text);
     permissions(&job, &queue, &mut text);
     let Children {
+        account,
+        network,
         discoverer,
         workers,
         budget,
         verify,
         redrive,
     } = &children;
+    if let Some(account) = account {
+        document("the account that all pods run as", account, &mut text);
+    }
+    if let Some(network) = network {
+        document("whom the pods may speak to", network, &mut text);
+    }
     document("first: finds the objects, and ends", discoverer, &mut text);
     document("from zero, as many as the backlog justifies", workers, &mut text);
     document("with the workers", budget, &mut text);

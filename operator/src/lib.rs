@@ -12,6 +12,7 @@ pub mod args;
 pub mod controller;
 pub mod crd;
 pub mod explain;
+pub mod fleet;
 pub mod job_file;
 pub mod leader;
 pub mod local;

@@ -5,7 +5,10 @@ use std::time::Instant;
 use pf_telemetry::metrics::registered;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Opts, Registry};
 
-use crate::crd::Phase;
+use crate::{
+    crd::Phase,
+    fleet::{Address, Told},
+};
 
 /// Upper bounds of the buckets of times, in seconds.
 const SECONDS: [f64; 7] = [0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0];
@@ -16,6 +19,7 @@ pub struct Metrics {
     reconciles: IntCounterVec,
     reconcile_seconds: Histogram,
     queue_reads: IntCounterVec,
+    worker_reads: IntCounterVec,
     decisions: IntCounterVec,
     jobs: IntGaugeVec,
 }
@@ -37,6 +41,11 @@ impl Metrics {
             queue_reads: counters(
                 "pf_queue_reads_total",
                 "Times that a queue was asked for its depth",
+                "outcome",
+            ),
+            worker_reads: counters(
+                "pf_worker_reads_total",
+                "Times that a worker was asked for its metrics",
                 "outcome",
             ),
             decisions: counters(
@@ -62,6 +71,13 @@ impl Metrics {
     /// A queue was asked.
     pub fn asked(&self, well: bool) {
         self.queue_reads.with_label_values(&[outcome(well)]).inc();
+    }
+
+    /// Workers were asked.
+    pub fn heard(&self, answers: &[(Address, Option<Told>)]) {
+        for (_, told) in answers {
+            self.worker_reads.with_label_values(&[outcome(told.is_some())]).inc();
+        }
     }
 
     /// It was decided how many workers there are to be.

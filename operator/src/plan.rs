@@ -84,6 +84,8 @@ pub fn plan(job: &IngestJob, settings: &Settings<'_>) -> Result<Plan, Vec<Compla
         state,
         workers,
         discoverer,
+        service_account,
+        network_policy,
         error_budget,
         suspend,
         ttl_seconds_after_finished,
@@ -113,8 +115,14 @@ pub fn plan(job: &IngestJob, settings: &Settings<'_>) -> Result<Plan, Vec<Compla
     if ttl_seconds_after_finished.is_some() {
         plan.unused.push("spec.ttlSecondsAfterFinished");
     }
-    if restart_nonce.is_some() {
-        plan.unused.push("spec.restartNonce");
+    for (given, field) in [
+        (service_account.is_some(), "spec.serviceAccount"),
+        (network_policy.is_some(), "spec.networkPolicy"),
+        (restart_nonce.is_some(), "spec.restartNonce"),
+    ] {
+        if given {
+            plan.unused.push(field);
+        }
     }
     if let Some(Discoverer { pod_template }) = discoverer
         && pod_template.is_some()

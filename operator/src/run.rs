@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
-    Api, Client,
+    Api, Client, Config,
     api::ListParams,
     runtime::events::{Event, EventType},
 };
@@ -44,9 +44,12 @@ pub async fn run(args: &Run) -> anyhow::Result<()> {
 }
 
 async fn work(args: &Run, metrics: Metrics, health: &Health, shutdown: &Shutdown) -> anyhow::Result<()> {
-    let client = Client::try_default()
+    let mut config = Config::infer()
         .await
         .context("cannot find out how to reach the API server")?;
+    // Who is refused waits in its own queue, and does not keep others waiting: see `controller::watching`.
+    config.default_retry = false;
+    let client = Client::try_from(config).context("cannot make a client of the API server")?;
     if !definitions(args, &client, shutdown).await {
         return Ok(());
     }

@@ -12,7 +12,7 @@ mod history;
 mod simulation;
 
 pub use self::{
-    decide::decide,
+    decide::{LAG, decide},
     history::{History, Sample},
 };
 
@@ -41,7 +41,7 @@ impl Depth {
 }
 
 /// What a decision is made of, besides what was seen before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Inputs {
     /// What the queue said; absent: it could not be asked.
     pub depth: Option<Depth>,
@@ -53,6 +53,10 @@ pub struct Inputs {
     pub discovering: bool,
     /// Whether more workers would not help: the sink takes no more, or workers end as soon as they start.
     pub saturated: bool,
+    /// Bytes, as stored, that are still to be read; absent: nobody knows yet how much there is.
+    pub bytes_left: Option<u64>,
+    /// Bytes that a worker which has work read in a second, lately; absent: nobody knows.
+    pub bytes_per_worker: Option<u64>,
 }
 
 /// What the job asks for.
@@ -66,8 +70,21 @@ pub struct Wishes {
     pub items_per_worker: u32,
     /// How long fewer worker pods must be enough before their number goes down.
     pub scale_down_after: Duration,
-    /// This many, whatever the queue says.
-    pub fixed: Option<u32>,
+    /// When all is to be done; absent: there is no hurry. Told on the same clock as readings.
+    pub due: Option<Duration>,
+    /// Who says how many there are.
+    pub mode: Mode,
+}
+
+/// Who says how many workers there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The scaler.
+    Managed,
+    /// The job: this many.
+    Fixed(u32),
+    /// Somebody else, through the job's scale sub-resource; absent: they have not spoken yet.
+    External(Option<u32>),
 }
 
 impl Default for Wishes {
@@ -78,7 +95,8 @@ impl Default for Wishes {
             max: 10,
             items_per_worker: 20,
             scale_down_after: Duration::from_mins(2),
-            fixed: None,
+            due: None,
+            mode: Mode::Managed,
         }
     }
 }
@@ -97,6 +115,8 @@ pub struct Decision {
 pub enum Reason {
     /// The job says how many.
     Fixed,
+    /// Somebody else said how many.
+    External,
     /// The queue could not be asked.
     Unknown,
     /// As many as the backlog justifies.
@@ -106,6 +126,20 @@ pub enum Reason {
         /// Work items for each worker pod.
         per_worker: u32,
     },
+    /// As many as it takes to be done in time.
+    Deadline {
+        /// How long that is.
+        left: Duration,
+        /// What has to be read in a second, in bytes.
+        bytes_per_second: u64,
+    },
+    /// The most that the job allows, and that is too few to be done in time.
+    TooFew {
+        /// How many it would take; absent: it is too late for any number.
+        wanted: Option<u32>,
+    },
+    /// Nobody knows yet how fast a worker is.
+    Measuring,
     /// The most that the job allows; the backlog would justify more.
     AtMost {
         /// How many it would justify.
@@ -151,6 +185,25 @@ impl fmt::Display for Decision {
         let workers = if n == 1 { "worker" } else { "workers" };
         match self.reason {
             Reason::Fixed => write!(f, "{n} {workers}, as spec.workers.replicas says"),
+            Reason::External => write!(
+                f,
+                "{n} {workers}, as was set through the scale sub-resource (spec.workers.scaling.mode is External)"
+            ),
+            Reason::Deadline { left, bytes_per_second } => write!(
+                f,
+                "{n} {workers} to read {}/s and be done in {}",
+                Bytes(bytes_per_second),
+                Minutes(left)
+            ),
+            Reason::TooFew { wanted: Some(wanted) } => write!(
+                f,
+                "{n} {workers}, the most that spec.workers.max allows; to be done in time it would take {wanted}"
+            ),
+            Reason::TooFew { wanted: None } => write!(
+                f,
+                "{n} {workers}, the most that spec.workers.max allows; the time by which all was to be done has come"
+            ),
+            Reason::Measuring => write!(f, "{n} {workers} until it is known how fast one is"),
             Reason::Unknown => write!(f, "{n} {workers} as before: the queue could not be asked for its depth"),
             Reason::Backlog { items, per_worker } => {
                 write!(f, "{n} {workers} for {items} work items, up to {per_worker} each")
@@ -180,6 +233,32 @@ impl fmt::Display for Decision {
             Reason::Busy { busy } => write!(f, "{n} {workers}: fewer would be enough, but {busy} hold work"),
             Reason::LooksEmpty => write!(f, "{n} {workers}; the queue looks empty, but not for long enough yet"),
             Reason::Idle => write!(f, "{n} {workers}: there is nothing to be done"),
+        }
+    }
+}
+
+/// A number of bytes, for a person.
+struct Bytes(u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes @ ..10_000 => write!(f, "{bytes} B"),
+            bytes @ 10_000..10_000_000 => write!(f, "{} kB", bytes / 1_000),
+            bytes => write!(f, "{} MB", bytes / 1_000_000),
+        }
+    }
+}
+
+/// A time that is not told to the second, so that it is not another one at each look.
+struct Minutes(Duration);
+
+impl fmt::Display for Minutes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let minutes = self.0.as_secs().div_ceil(60);
+        match minutes {
+            ..120 => write!(f, "{minutes} min"),
+            _ => write!(f, "{} h", minutes.div_ceil(60)),
         }
     }
 }

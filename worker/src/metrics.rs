@@ -1,6 +1,6 @@
 //! What a worker counts. The same numbers are served to Prometheus and told in the statistics at the end.
 
-use pf_telemetry::metrics::registered;
+use pf_telemetry::metrics::{names, registered};
 use pf_work::settle::Flaw;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
@@ -74,7 +74,7 @@ impl Metrics {
         }
         Self {
             leases: counter("pf_leases_total", "Work items leased"),
-            leases_held: registered(registry, IntGauge::new("pf_leases_held", "Leases held now")),
+            leases_held: registered(registry, IntGauge::new(names::LEASES_HELD, "Leases held now")),
             leases_extended: counter("pf_leases_extended_total", "Extensions of leases"),
             leases_lost: counter("pf_leases_lost_total", "Leases that ran out or were taken away"),
             items_completed: counter("pf_items_completed_total", "Work items completed"),
@@ -106,7 +106,7 @@ impl Metrics {
             ),
             records_undecodable: rejected("decode"),
             records_unindexable: rejected("index"),
-            wire_bytes: counter("pf_wire_bytes_total", "Bytes read from storage"),
+            wire_bytes: counter(names::WIRE_BYTES, "Bytes read from storage"),
             decompressed_bytes: counter("pf_decompressed_bytes_total", "Bytes of records as read, decompressed"),
             output_bytes: counter("pf_output_bytes_total", "Bytes of documents written"),
         }

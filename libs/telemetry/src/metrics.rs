@@ -13,3 +13,21 @@ pub fn registered<T: Collector + Clone + 'static>(registry: &Registry, metric: p
         .expect("each metric is registered once");
     metric
 }
+
+/// Names of a worker's metrics by which the operator scales.
+pub mod names {
+    /// Leases held now.
+    pub const LEASES_HELD: &str = "pf_leases_held";
+    /// Bytes read from storage.
+    pub const WIRE_BYTES: &str = "pf_wire_bytes_total";
+    /// Documents by what the sink said of them.
+    pub const DOCUMENTS: &str = "pf_bulk_documents_total";
+    /// The label of [`DOCUMENTS`] that says what.
+    pub const OUTCOME: &str = "outcome";
+    /// The sink took it.
+    pub const TAKEN: &str = "taken";
+    /// The sink had no room for it, and it was sent again.
+    pub const RETRIED: &str = "retried";
+    /// Bulk requests refused whole for lack of room.
+    pub const REFUSED: &str = "pf_bulk_refused_total";
+}

@@ -4,7 +4,13 @@
 //! the finalizer, the status. Jobs are made once and then only told to rest or to go on, because their pods can't be changed.
 
 use k8s_openapi::{
-    api::{apps::v1::Deployment, batch::v1::Job, policy::v1::PodDisruptionBudget},
+    api::{
+        apps::v1::Deployment,
+        batch::v1::Job,
+        core::v1::{Pod, ServiceAccount},
+        networking::v1::NetworkPolicy,
+        policy::v1::PodDisruptionBudget,
+    },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
@@ -41,12 +47,25 @@ pub(super) async fn deed(client: &Client, job: &IngestJob, deed: &Deed) -> Resul
             };
             or_gone(jobs.patch(name, &parameters, &Patch::Merge(patch)).await)
         }
+        Deed::Account(account) => apply::<ServiceAccount>(client, &namespace, account).await,
+        Deed::Network(network) => apply::<NetworkPolicy>(client, &namespace, network).await,
         Deed::Workers(workers) => apply::<Deployment>(client, &namespace, workers).await,
         Deed::Budget(budget) => apply::<PodDisruptionBudget>(client, &namespace, budget).await,
+        Deed::Cost { pod, cost } => {
+            let pods = Api::<Pod>::namespaced(client.clone(), &namespace);
+            let patch = json!({"metadata": {"annotations": {(names::DELETION_COST): cost.to_string()}}});
+            let parameters = PatchParams {
+                field_manager: Some(SCALE_MANAGER.to_owned()),
+                ..PatchParams::default()
+            };
+            or_gone(pods.patch_metadata(pod, &parameters, &Patch::Merge(patch)).await)
+        }
         Deed::Scale { name, replicas } => scale(client, &namespace, name, *replicas).await,
         Deed::DeleteJob(name) => delete::<Job>(client, &namespace, name).await,
         Deed::DeleteWorkers(name) => delete::<Deployment>(client, &namespace, name).await,
         Deed::DeleteBudget(name) => delete::<PodDisruptionBudget>(client, &namespace, name).await,
+        Deed::DeleteAccount(name) => delete::<ServiceAccount>(client, &namespace, name).await,
+        Deed::DeleteNetwork(name) => delete::<NetworkPolicy>(client, &namespace, name).await,
     }
 }
 

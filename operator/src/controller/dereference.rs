@@ -7,17 +7,19 @@ use k8s_openapi::{
     api::{
         apps::v1::Deployment,
         batch::v1::Job,
-        core::v1::{ContainerStateTerminated, ContainerStatus, Pod, Secret},
+        core::v1::{ContainerStateTerminated, ContainerStatus, Pod, Secret, ServiceAccount},
+        networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
     jiff::Timestamp,
 };
-use kube::{Api, Client, Resource, ResourceExt as _, api::ListParams};
-use pf_work::proof::Summary;
+use kube::{Api, Client, Resource, ResourceExt as _, api::ListParams, core::NamespaceResourceScope};
+use pf_work::{discovery::Discovered, proof::Summary};
+use serde::de::DeserializeOwned;
 
 use super::{
     build,
-    facts::{Child, Facts, Trouble},
+    facts::{Child, Facts, Trouble, WorkerPod},
     names::{self, Place, Role},
 };
 use crate::{
@@ -36,31 +38,47 @@ pub(super) async fn facts(client: &Client, job: &IngestJob) -> Result<Facts, kub
     let of_job = ListParams::default().labels(&format!("{}={}", names::JOB, job.name_any()));
     let jobs = Api::<Job>::namespaced(client.clone(), &namespace);
     let pods = Api::<Pod>::namespaced(client.clone(), &namespace);
-    let deployments = Api::<Deployment>::namespaced(client.clone(), &namespace);
-    let budgets = Api::<PodDisruptionBudget>::namespaced(client.clone(), &namespace);
-    let workers_name = names::child(job, Role::Worker, Place::of(job));
-    let (jobs, pods, workers, budget, secrets) = tokio::try_join!(
+    let (workers, account) = (names::child(job, Role::Worker, Place::of(job)), names::account(job));
+    let (jobs, pods, workers, budget, account, network, secrets) = tokio::try_join!(
         jobs.list(&of_job),
         pods.list(&of_job),
-        deployments.get_opt(&workers_name),
-        budgets.get_opt(&workers_name),
+        child::<Deployment>(client, job, &workers),
+        child::<PodDisruptionBudget>(client, job, &workers),
+        child::<ServiceAccount>(client, job, &account),
+        child::<NetworkPolicy>(client, job, &account),
         secrets(client, job, &namespace),
     )?;
-    let mine = |object: &dyn Owned| object.is_owned_by(job);
-    let jobs: Vec<Job> = jobs.items.into_iter().filter(|child| mine(child)).collect();
+    let (jobs, others): (Vec<Job>, Vec<Job>) = jobs.items.into_iter().partition(|child| is_owned(child, job));
     let (secrets_hash, missing) = secrets;
     let mut facts = Facts {
         now: Timestamp::now(),
         jobs: jobs.iter().map(kube::ResourceExt::name_any).collect(),
-        workers: workers.filter(|workers| mine(workers)),
-        budget: budget.filter(|budget| mine(budget)),
         secrets_hash,
         missing,
         ..Facts::default()
     };
+    let ours = [Role::Discoverer, Role::Verify, Role::Redrive].map(|role| names::child(job, role, Place::of(job)));
+    let others = others
+        .iter()
+        .map(kube::ResourceExt::name_any)
+        .filter(|name| ours.contains(name));
+    facts.taken.extend(others.map(|name| format!("Job {name}")));
+    facts.workers = workers.ours(&mut facts.taken);
+    facts.budget = budget.ours(&mut facts.taken);
+    // Where the job names another account, or asks for no policy, one of its name is no concern of ours.
+    let (mut accounts, mut policies) = (Vec::new(), Vec::new());
+    facts.account = account.ours(&mut accounts);
+    facts.network = network.ours(&mut policies);
+    if build::has_own_account(job) {
+        facts.taken.extend(accounts);
+    }
+    if job.spec.network_policy.is_some() {
+        facts.taken.extend(policies);
+    }
     let pods = pods.items;
-    facts.worker_pods = u32::try_from(pods.iter().filter(|pod| plays(pod, Role::Worker)).count()).unwrap_or(u32::MAX);
-    facts.trouble = pods.iter().filter(|pod| plays(pod, Role::Worker)).find_map(trouble);
+    let of_workers = || pods.iter().filter(|pod| plays(pod, Role::Worker));
+    facts.worker_pods = of_workers().map(worker_pod).collect();
+    facts.trouble = of_workers().find_map(trouble);
     let place = Place::of(job);
     let child = |role| {
         let name = names::child(job, role, place);
@@ -71,27 +89,70 @@ pub(super) async fn facts(client: &Client, job: &IngestJob) -> Result<Facts, kub
     facts.discoverer = child(Role::Discoverer);
     facts.verify = child(Role::Verify);
     facts.redrive = child(Role::Redrive);
+    let discoverer = names::child(job, Role::Discoverer, place);
+    facts.discovered = ends(&pods, &discoverer).find_map(|ended| Discovered::from_json(ended.message.as_deref()?));
     let verify = names::child(job, Role::Verify, place);
     facts.proof = ends(&pods, &verify).find_map(|ended| Summary::from_json(ended.message.as_deref()?));
     Ok(facts)
 }
 
-/// What only an object of ours is touched for: one of the same name that somebody else made is left alone.
-trait Owned {
-    fn is_owned_by(&self, job: &IngestJob) -> bool;
+/// What there is under the name of a child.
+enum Named<K> {
+    Nothing,
+    Ours(K),
+    /// Somebody else made it: it is left alone.
+    Taken(String),
 }
 
-impl<K: Resource> Owned for K {
-    fn is_owned_by(&self, job: &IngestJob) -> bool {
-        let owners = self.meta().owner_references.iter().flatten();
-        owners
-            .into_iter()
-            .any(|owner| Some(&owner.uid) == job.metadata.uid.as_ref())
+impl<K> Named<K> {
+    fn ours(self, taken: &mut Vec<String>) -> Option<K> {
+        match self {
+            Self::Nothing => None,
+            Self::Ours(object) => Some(object),
+            Self::Taken(name) => {
+                taken.push(name);
+                None
+            }
+        }
     }
+}
+
+async fn child<K>(client: &Client, job: &IngestJob, name: &str) -> Result<Named<K>, kube::Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+{
+    let objects = Api::<K>::namespaced(client.clone(), &job.namespace().unwrap_or_default());
+    Ok(match objects.get_opt(name).await? {
+        None => Named::Nothing,
+        Some(object) if is_owned(&object, job) => Named::Ours(object),
+        Some(_) => Named::Taken(format!("{} {name}", K::kind(&()))),
+    })
+}
+
+fn is_owned(object: &impl Resource, job: &IngestJob) -> bool {
+    let owners = object.meta().owner_references.iter().flatten();
+    owners
+        .into_iter()
+        .any(|owner| Some(&owner.uid) == job.metadata.uid.as_ref())
 }
 
 fn plays(pod: &Pod, role: Role) -> bool {
     pod.labels().get(names::ROLE).is_some_and(|label| label == role.name())
+}
+
+fn worker_pod(pod: &Pod) -> WorkerPod {
+    let status = pod.status.as_ref();
+    let runs = status.and_then(|status| status.phase.as_deref()) == Some("Running");
+    let stays = pod.metadata.deletion_timestamp.is_none();
+    let address = status.and_then(|status| status.pod_ip.as_ref()?.parse().ok());
+    WorkerPod {
+        name: pod.name_any(),
+        address: address.filter(|_| runs && stays),
+        deletion_cost: pod
+            .annotations()
+            .get(names::DELETION_COST)
+            .and_then(|cost| cost.parse().ok()),
+    }
 }
 
 /// How the containers of a Job's pods ended, the newest first.

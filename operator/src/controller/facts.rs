@@ -1,14 +1,20 @@
 //! What is known of a job when it is decided what to do: plain values, read by [`super::dereference`], judged by
 //! [`super::life`].
 
+use std::net::IpAddr;
+
 use k8s_openapi::{
-    api::{apps::v1::Deployment, batch::v1::Job, policy::v1::PodDisruptionBudget},
+    api::{
+        apps::v1::Deployment, batch::v1::Job, core::v1::ServiceAccount, networking::v1::NetworkPolicy,
+        policy::v1::PodDisruptionBudget,
+    },
     jiff::Timestamp,
 };
-use pf_work::proof::Summary;
+use pf_work::{discovery::Discovered, proof::Summary};
 
 use crate::{
     crd::QueueStatus,
+    fleet,
     scaler::{Decision, Depth},
     validate::Complaint,
 };
@@ -22,6 +28,8 @@ pub struct Facts {
     pub discoverer: Option<Child>,
     /// The proof of this round.
     pub verify: Option<Child>,
+    /// How much there is in all, as soon as the discoverer told it.
+    pub discovered: Option<Discovered>,
     /// What this proof told, as soon as it told it.
     pub proof: Option<Summary>,
     /// What offers again after this proof.
@@ -30,8 +38,14 @@ pub struct Facts {
     pub workers: Option<Deployment>,
     /// Their disruption budget.
     pub budget: Option<PodDisruptionBudget>,
+    /// The job's own account.
+    pub account: Option<ServiceAccount>,
+    /// The network policy of its pods.
+    pub network: Option<NetworkPolicy>,
+    /// What has the name of a child and is not one, as in `Deployment logs-worker`.
+    pub taken: Vec<String>,
     /// Worker pods that are there.
-    pub worker_pods: u32,
+    pub worker_pods: Vec<WorkerPod>,
     /// Why workers ended that should have gone on, if one did.
     pub trouble: Option<Trouble>,
     /// Names of all Jobs of this job, of every run.
@@ -46,10 +60,32 @@ pub struct Facts {
     pub depth: Option<Depth>,
     /// How many workers there are to be; absent as long as there is no queue to go by.
     pub decision: Option<Decision>,
+    /// What the workers tell of themselves.
+    pub fleet: fleet::Report,
+    /// The most work items that the queue had lately: its counters lag, and too many are better than too few.
+    pub backlog_most: Option<u64>,
     /// How long the backlog lasts at the present rate, if that is known.
     pub lasts: Option<std::time::Duration>,
     /// Whether the queue has looked empty for long.
     pub idle: bool,
+}
+
+impl Facts {
+    /// How many worker pods there are, for the status.
+    pub fn workers_running(&self) -> i32 {
+        i32::try_from(self.worker_pods.len()).unwrap_or(i32::MAX)
+    }
+}
+
+/// A pod of a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerPod {
+    /// Its name.
+    pub name: String,
+    /// Where it can be asked for its metrics; absent: it does not run, or is told to stop.
+    pub address: Option<IpAddr>,
+    /// What its deletion costs, as it was written last.
+    pub deletion_cost: Option<i32>,
 }
 
 /// A Job and how far it is.

@@ -12,7 +12,10 @@ mod working;
 use std::time::Duration;
 
 use k8s_openapi::{
-    api::{apps::v1::Deployment, batch::v1::Job, policy::v1::PodDisruptionBudget},
+    api::{
+        apps::v1::Deployment, batch::v1::Job, core::v1::ServiceAccount, networking::v1::NetworkPolicy,
+        policy::v1::PodDisruptionBudget,
+    },
     apimachinery::pkg::apis::meta::v1::Time,
 };
 use kube::ResourceExt as _;
@@ -76,10 +79,21 @@ pub enum Deed {
         /// Whether it rests.
         rest: bool,
     },
+    /// Make the account of the pods, or change it.
+    Account(Box<ServiceAccount>),
+    /// Make the network policy of the pods, or change it.
+    Network(Box<NetworkPolicy>),
     /// Make the worker Deployment, or change it.
     Workers(Box<Deployment>),
     /// Make the workers' disruption budget, or change it.
     Budget(Box<PodDisruptionBudget>),
+    /// Say what a worker pod's deletion costs.
+    Cost {
+        /// The pod's name.
+        pod: String,
+        /// Leases that it holds.
+        cost: i32,
+    },
     /// Set the number of workers.
     Scale {
         /// The Deployment's name.
@@ -93,6 +107,10 @@ pub enum Deed {
     DeleteWorkers(String),
     /// Delete the workers' disruption budget.
     DeleteBudget(String),
+    /// Delete the account of the pods.
+    DeleteAccount(String),
+    /// Delete the network policy of the pods.
+    DeleteNetwork(String),
 }
 
 /// What the operator adds to every job.
@@ -210,13 +228,12 @@ fn start(job: &IngestJob, facts: &Facts) -> Next {
             draft.status.started_at = Some(Time(facts.now));
             draft.status.selector = Some(names::selector_text(&names::worker_selector(job)));
             draft.status.phase = Some(Phase::Discovering);
-            if draft.status.run.is_none() {
-                draft.status.run = Some(Run {
-                    number: 1,
-                    nonce: job.spec.restart_nonce.clone(),
-                    incomplete_proofs: 0,
-                });
-            }
+            let run = draft.status.run.get_or_insert_with(|| Run {
+                number: 1,
+                nonce: job.spec.restart_nonce.clone(),
+                ..Run::default()
+            });
+            run.started_at = Some(Time(facts.now));
             let message = "the queue is there; objects are being discovered";
             draft.reconciling("Started", message);
             draft.set(status::DISCOVERED, false, "Discovering", message);

@@ -18,6 +18,10 @@ pub const RUN: &str = "paraflow.dev/run";
 pub const ROUND: &str = "paraflow.dev/round";
 /// The annotation with a hash of what a pod reads from Secrets, so that another content makes other pods.
 pub const SECRETS_HASH: &str = "paraflow.dev/secrets-hash";
+/// The annotation with a hash of all that is wished for in a child: what was wished for and is not any more shows by it alone.
+pub const WISHED_HASH: &str = "paraflow.dev/wished-hash";
+/// The annotation of pods, of Kubernetes: of a Deployment's pods those with less go first.
+pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// The finalizer of jobs that own a queue.
 pub const FINALIZER: &str = "paraflow.dev/queue";
 
@@ -64,6 +68,7 @@ impl Place {
         let run = job.status.as_ref().and_then(|status| status.run.as_ref());
         let Run {
             number,
+            started_at: _,
             nonce: _,
             incomplete_proofs,
         } = run.cloned().unwrap_or_default();
@@ -86,6 +91,11 @@ pub fn child(job: &IngestJob, role: Role, place: Place) -> String {
     }
 }
 
+/// The name of what all runs of a job have in common: the account of its pods, and their network policy.
+pub fn account(job: &IngestJob) -> String {
+    job.name_any()
+}
+
 /// The name that a run's books are kept under: the job's, and from the second run on the run's number.
 pub fn run_name(job: &IngestJob, run: u32) -> String {
     let name = job.name_any();
@@ -100,13 +110,20 @@ pub fn queue(job: &IngestJob, run: u32) -> String {
     format!("pf-{name}-{}", &unique[..UID_CHARACTERS])
 }
 
-/// The labels of what belongs to a job.
-pub fn labels(job: &IngestJob, role: Role, place: Place) -> BTreeMap<String, String> {
-    let mut labels = BTreeMap::from([
+/// The labels of what belongs to a job as a whole.
+pub fn job_labels(job: &IngestJob) -> BTreeMap<String, String> {
+    BTreeMap::from([
         ("app.kubernetes.io/name".to_owned(), "paraflow".to_owned()),
-        ("app.kubernetes.io/component".to_owned(), role.name().to_owned()),
         ("app.kubernetes.io/managed-by".to_owned(), "pf-operator".to_owned()),
         (JOB.to_owned(), job.name_any()),
+    ])
+}
+
+/// The labels of what plays a role in a run of a job.
+pub fn labels(job: &IngestJob, role: Role, place: Place) -> BTreeMap<String, String> {
+    let mut labels = job_labels(job);
+    labels.extend([
+        ("app.kubernetes.io/component".to_owned(), role.name().to_owned()),
         (ROLE.to_owned(), role.name().to_owned()),
         (RUN.to_owned(), place.run.to_string()),
     ]);
@@ -114,6 +131,11 @@ pub fn labels(job: &IngestJob, role: Role, place: Place) -> BTreeMap<String, Str
         labels.insert(ROUND.to_owned(), place.round.to_string());
     }
     labels
+}
+
+/// The labels that all pods of a job are chosen by.
+pub fn of_job(job: &IngestJob) -> BTreeMap<String, String> {
+    BTreeMap::from([(JOB.to_owned(), job.name_any())])
 }
 
 /// The labels that worker pods are chosen by; they never change.

@@ -140,6 +140,7 @@ impl Draft {
         self.status.phase = Some(phase);
         self.status.completed_at = Some(Time(self.now));
         self.status.estimated_completion_at = None;
+        self.status.bytes_per_second = None;
         self.clear(RECONCILING);
         self.clear(STALLED);
         self.set(READY, well, reason, message);

@@ -105,6 +105,7 @@ fn is_at_rest(job: &IngestJob) -> bool {
 #[allow(clippy::needless_pass_by_value, reason = "the runtime calls it so")]
 fn failed(job: Arc<Guarded>, error: &Error, controller: Arc<Controller>) -> Action {
     let pause = controller.pause(&job.uid().unwrap_or_default());
+    let pause = pause.max(error.retry_after().unwrap_or_default());
     let source = std::error::Error::source(error)
         .map(ToString::to_string)
         .unwrap_or_default();
@@ -123,6 +124,6 @@ fn is_conflict(error: &Error) -> bool {
             source: kube::Error::Api(status),
             ..
         } => status.is_conflict(),
-        Error::Kubernetes { .. } | Error::Queue { .. } => false,
+        Error::Kubernetes { .. } | Error::Queue { .. } | Error::TooLong => false,
     }
 }

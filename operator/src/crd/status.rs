@@ -31,7 +31,8 @@ pub struct IngestJobStatus {
     /// When the last work item is expected to be settled, at the present rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_completion_at: Option<Time>,
-    /// Counts of work items.
+    /// Counts of work items. While the job is at work, those done with are an approximation by what the queue tells, and
+    /// rather too few than too many; at its end they are proven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<Items>,
     /// Counts of records, of the work items that are settled.
@@ -40,6 +41,9 @@ pub struct IngestJobStatus {
     /// Work items that wait in the queue or are with a worker, as the queue tells: an approximation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backlog: Option<i64>,
+    /// Bytes that the workers read from storage in a second, lately and about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_second: Option<i64>,
     /// Worker pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<i32>,
@@ -101,6 +105,9 @@ pub struct Run {
     /// The first run is 1.
     #[serde(default)]
     pub number: u32,
+    /// When this run was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
     /// The `restartNonce` that this run belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]

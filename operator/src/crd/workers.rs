@@ -2,16 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::Time};
 use kube::KubeSchema;
-use schemars::{Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+
+use super::wording::must_be;
 
 /// How the workers run, and how many of them.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.min) || !has(self.max) || self.min <= self.max")
     .message("min must not be above max"))]
+#[x_kube(validation = Rule::new("!has(self.scaling) || !has(self.scaling.mode) || self.scaling.mode != 'Fixed' || has(self.replicas)")
+    .message("scaling.mode Fixed needs replicas"))]
+#[x_kube(validation = Rule::new("!has(self.scaling) || !has(self.scaling.mode) || self.scaling.mode != 'Managed' || !has(self.replicas)")
+    .message("replicas goes with scaling.mode Fixed or External: with Managed, the operator says how many workers there are"))]
 pub struct Workers {
     /// Lanes of one worker: each reads one object at a time. Absent: twice the CPUs that the worker may use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,12 +50,12 @@ pub struct Workers {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000), extend("default" = 10))]
     pub max: Option<u32>,
-    /// A fixed number of worker pods, which `kubectl scale` sets: while it is given, the backlog is not looked at, and
-    /// neither are `min` and `max`.
+    /// The number of worker pods, which `kubectl scale` and autoscalers set: while it is given, neither the backlog nor `min`
+    /// and `max` are looked at, and no worker is taken away before the job is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 10_000))]
     pub replicas: Option<u32>,
-    /// How the number of worker pods follows the backlog.
+    /// How the number of worker pods follows the work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<Scaling>,
     /// Merged into the worker pods' template, by the rules of a strategic merge patch: labels, annotations, node
@@ -73,10 +79,18 @@ pub struct Prefetch {
     pub memory_mb: Option<u32>,
 }
 
-/// How the number of worker pods follows the backlog.
-#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// How the number of worker pods follows the work.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.completeBy) || !has(self.targetDuration)")
+    .message("give completeBy or targetDuration, not both"))]
 pub struct Scaling {
+    /// Who says how many worker pods there are. `Managed`: the operator, by the backlog or by a time to be done.
+    /// `Fixed`: `replicas`. `External`: an autoscaler (HPA, KEDA) or a person, through the scale sub-resource, which sets
+    /// `replicas`; the operator adds the first worker, and takes away all when the job is over. Absent: `Fixed` where
+    /// `replicas` is given, else `Managed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<ScalingMode>,
     /// How many waiting work items justify one worker pod. Default: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 20))]
@@ -85,6 +99,27 @@ pub struct Scaling {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 3_600), extend("default" = 120))]
     pub scale_down_after_seconds: Option<u32>,
+    /// When the job is to be complete, as in `2026-01-31T06:00:00Z`. There are then as many worker pods as it takes to
+    /// read what is left in the time that is left, by how fast they were lately, up to `max`; `itemsPerWorker` holds only
+    /// until all objects are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complete_by: Option<Time>,
+    /// How long the job may take from its start, as in `2h` or `1h30m`: like `completeBy`, told as a duration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 32), pattern(r"^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$"))]
+    #[schemars(transform = must_be("a duration in hours, minutes and seconds", "1h30m"))]
+    pub target_duration: Option<String>,
+}
+
+/// Who says how many worker pods there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ScalingMode {
+    /// The operator.
+    Managed,
+    /// The job: `replicas`.
+    Fixed,
+    /// Somebody else, through the scale sub-resource.
+    External,
 }
 
 /// CPU and memory of a pod, as Kubernetes' resource quantities.

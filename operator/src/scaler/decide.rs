@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Decision, History, Inputs, Reason, Sample, Wishes};
+use super::{Decision, History, Inputs, Mode, Reason, Sample, Wishes};
 
 /// In this time the number of workers may double, or grow by [`GROWTH_MIN`], whichever is more.
 const GROWTH_WINDOW: Duration = Duration::from_secs(15);
@@ -17,91 +17,163 @@ const TOLERANCE: f64 = 0.9;
 const SHRINK_EVERY: Duration = Duration::from_secs(15);
 
 /// How long SQS' counters may lag behind: leases that it told of in this time are believed in.
-const LAG: Duration = Duration::from_secs(90);
+pub const LAG: Duration = Duration::from_secs(90);
+
+/// The time in which it is measured how fast a worker is.
+const PACE_WINDOW: Duration = Duration::from_mins(2);
+
+/// So many workers find out how fast one is.
+const MEASURERS: u32 = 4;
+
+/// What is measured wavers: more workers than there are must be called for by this factor before any is added.
+const DEADLINE_TOLERANCE: f64 = 1.1;
+
+/// How many workers the work calls for, whatever the job's bounds, and why as many.
+#[derive(Debug, Clone, Copy)]
+struct Call {
+    workers: u32,
+    why: Reason,
+}
 
 /// How many workers there are to be. Remembers what was seen in `history`. `idle_for` is how long the queue must have looked
 /// empty before the last workers go.
 ///
 /// Whatever the queue says: not more than `wishes.max`, and a reading that failed changes nothing but that.
 pub fn decide(history: &mut History, inputs: Inputs, wishes: Wishes, idle_for: Duration, now: Duration) -> Decision {
-    let Inputs {
-        depth,
-        replicas,
-        busy,
-        discovering,
-        saturated: _,
-    } = inputs;
+    let replicas = inputs.replicas;
     let say = |replicas, reason| Decision { replicas, reason };
-    let Some(depth) = depth else {
-        return match wishes.fixed {
-            Some(fixed) => say(fixed, Reason::Fixed),
-            None => say(replicas.min(wishes.max), Reason::Unknown),
-        };
+    let Some(depth) = inputs.depth else {
+        return set_by_others(wishes, replicas, None).unwrap_or_else(|| say(replicas.min(wishes.max), Reason::Unknown));
     };
     let items = depth.backlog();
-    let justified = items.div_ceil(u64::from(wishes.items_per_worker));
-    let justified = u32::try_from(justified).unwrap_or(u32::MAX);
     // Where items may still come, the fewest workers stay; they would be started again within seconds.
     let least = if items > 0 { wishes.min.max(1) } else { 0 };
-    let wanted = justified.max(least).min(wishes.max);
-    history.add(Sample {
+    let mut sample = Sample {
         at: now,
         depth,
-        wanted,
+        wanted: 0,
         replicas,
-    });
-    if let Some(fixed) = wishes.fixed {
-        return say(fixed, Reason::Fixed);
+        bytes_per_worker: inputs.bytes_per_worker,
+    };
+    let call = called_for(history, sample, inputs, wishes, idle_for);
+    let wanted = call.workers.max(least).min(wishes.max);
+    sample.wanted = wanted;
+    history.add(sample);
+    if let Some(decision) = set_by_others(wishes, replicas, Some(least)) {
+        return decision;
     }
     if replicas > wishes.max {
         // The job's author has changed the bound, and is obeyed at once: workers hand back what they hold.
         history.shrink(now);
-        return say(wishes.max, Reason::AtMost { wanted: justified });
+        return say(wishes.max, Reason::AtMost { wanted: call.workers });
     }
     if wanted > replicas {
-        return grow(history, inputs, wishes, (wanted, justified), now);
+        return grow(history, inputs, wishes, (wanted, call), now);
     }
     if wanted == replicas && wanted > 0 {
-        return say(replicas, why_as_many(wanted, justified, items, wishes));
+        return say(replicas, why_as_many(wanted, call, wishes));
     }
     if items == 0 {
-        if replicas == 0 {
-            return say(0, Reason::Idle);
-        }
-        if discovering {
-            let kept = replicas.min(wishes.min.max(1));
-            return shrink(history, kept, replicas, busy, wishes, now);
-        }
-        // The last workers go when the end is likely, all at once: what looks empty for so long holds no work for half of them.
-        return match busy {
-            Some(busy) if busy > 0 => shrink(history, busy.min(replicas), replicas, Some(busy), wishes, now),
-            _ if history.is_idle(idle_for) => {
-                history.shrink(now);
-                say(0, Reason::Idle)
-            }
-            _ => shrink(history, 1, replicas, busy, wishes, now),
+        return without_work(history, inputs, wishes, idle_for, now);
+    }
+    shrink(history, wanted, replicas, inputs.busy, wishes, now)
+}
+
+/// The number that is not the scaler's to say. `least` is the fewest there must be for anything to be done, if that is known.
+fn set_by_others(wishes: Wishes, replicas: u32, least: Option<u32>) -> Option<Decision> {
+    let (replicas, reason) = match wishes.mode {
+        Mode::Managed => return None,
+        Mode::Fixed(fixed) => (fixed, Reason::Fixed),
+        // An autoscaler does not begin with none: the first one is ours.
+        Mode::External(None) => (replicas.max(least.unwrap_or(0)).min(wishes.max), Reason::External),
+        Mode::External(Some(set)) => (set, Reason::External),
+    };
+    Some(Decision { replicas, reason })
+}
+
+/// How many workers the work calls for: by what waits, or by when it is to be done.
+fn called_for(history: &History, sample: Sample, inputs: Inputs, wishes: Wishes, idle_for: Duration) -> Call {
+    let (now, items) = (sample.at, sample.depth.backlog());
+    let clamped = |workers: u64| u32::try_from(workers).unwrap_or(u32::MAX);
+    let per_worker = wishes.items_per_worker;
+    let by_items = Call {
+        workers: clamped(items.div_ceil(u64::from(per_worker))),
+        why: Reason::Backlog { items, per_worker },
+    };
+    let Some(due) = wishes.due.filter(|_| items > 0) else {
+        return by_items;
+    };
+    // That nothing is left must be seen before it is proven, and counters lag.
+    let left = due.saturating_sub(now).saturating_sub(idle_for + LAG);
+    if left.as_secs() == 0 {
+        return Call {
+            workers: clamped(items),
+            why: Reason::TooFew { wanted: None },
         };
     }
-    shrink(history, wanted, replicas, busy, wishes, now)
+    let pace = history.bytes_per_worker(now, PACE_WINDOW).or(sample.bytes_per_worker);
+    match (inputs.bytes_left, pace.filter(|pace| *pace > 0)) {
+        (_, None) => Call {
+            workers: by_items.workers.min(MEASURERS.max(inputs.replicas)),
+            why: Reason::Measuring,
+        },
+        (None, Some(_)) => by_items,
+        (Some(bytes), Some(pace)) => {
+            let bytes_per_second = bytes.div_ceil(left.as_secs());
+            let called = clamped(bytes_per_second.div_ceil(pace).min(items));
+            let enough = f64::from(inputs.replicas) * DEADLINE_TOLERANCE >= f64::from(called);
+            Call {
+                workers: if enough { called.min(inputs.replicas) } else { called },
+                why: Reason::Deadline { left, bytes_per_second },
+            }
+        }
+    }
 }
 
 /// Why a number of workers is the right one.
-fn why_as_many(wanted: u32, justified: u32, items: u64, wishes: Wishes) -> Reason {
-    if justified > wishes.max {
-        Reason::AtMost { wanted: justified }
-    } else if justified < wanted && wanted == wishes.min {
+fn why_as_many(wanted: u32, call: Call, wishes: Wishes) -> Reason {
+    let Call { workers, why } = call;
+    if workers > wishes.max {
+        match why {
+            Reason::Deadline { .. } => Reason::TooFew { wanted: Some(workers) },
+            Reason::TooFew { .. } => why,
+            _ => Reason::AtMost { wanted: workers },
+        }
+    } else if workers < wanted && wanted == wishes.min {
         Reason::AtLeast
     } else {
-        Reason::Backlog {
-            items,
-            per_worker: wishes.items_per_worker,
+        why
+    }
+}
+
+/// The queue says that nothing is left.
+fn without_work(history: &mut History, inputs: Inputs, wishes: Wishes, idle_for: Duration, now: Duration) -> Decision {
+    let Inputs { replicas, busy, .. } = inputs;
+    let none = Decision {
+        replicas: 0,
+        reason: Reason::Idle,
+    };
+    if replicas == 0 {
+        return none;
+    }
+    if inputs.discovering {
+        let kept = replicas.min(wishes.min.max(1));
+        return shrink(history, kept, replicas, busy, wishes, now);
+    }
+    // The last workers go when the end is likely, all at once: what looks empty for so long holds no work for half of them.
+    match busy {
+        Some(busy) if busy > 0 => shrink(history, busy.min(replicas), replicas, Some(busy), wishes, now),
+        _ if history.is_idle(idle_for) => {
+            history.shrink(now);
+            none
         }
+        _ => shrink(history, 1, replicas, busy, wishes, now),
     }
 }
 
 /// Goes up towards `wanted`, as far as the window allows.
-fn grow(history: &History, inputs: Inputs, wishes: Wishes, wanted: (u32, u32), now: Duration) -> Decision {
-    let (wanted, justified) = wanted;
+fn grow(history: &History, inputs: Inputs, wishes: Wishes, wanted: (u32, Call), now: Duration) -> Decision {
+    let (wanted, call) = wanted;
     let replicas = inputs.replicas;
     if inputs.saturated && replicas > 0 {
         let reason = Reason::Saturated { wanted };
@@ -122,10 +194,9 @@ fn grow(history: &History, inputs: Inputs, wishes: Wishes, wanted: (u32, u32), n
             reason,
         };
     }
-    let items = inputs.depth.map_or(0, super::Depth::backlog);
     Decision {
         replicas: wanted,
-        reason: why_as_many(wanted, justified, items, wishes),
+        reason: why_as_many(wanted, call, wishes),
     }
 }
 
@@ -184,9 +255,7 @@ mod tests {
                 ..Depth::default()
             }),
             replicas,
-            busy: None,
-            discovering: false,
-            saturated: false,
+            ..Inputs::default()
         }
     }
 
@@ -305,7 +374,7 @@ mod tests {
         );
         assert_eq!(at(waiting(0, 0)).replicas, 0, "without work there is no least");
         let fixed = Wishes {
-            fixed: Some(9),
+            mode: Mode::Fixed(9),
             ..wishes
         };
         let decision = decide(&mut History::default(), waiting(0, 1), fixed, IDLE_TEST, seconds(0));
@@ -328,6 +397,104 @@ mod tests {
             [1; 3],
             "one worker finds out whether it is over"
         );
+    }
+
+    /// 100 GB are left, a worker reads 10 MB/s, and there are two hours, of which three and a half minutes are the proof's.
+    fn in_a_hurry() -> (Inputs, Wishes) {
+        let inputs = Inputs {
+            bytes_left: Some(100_000_000_000),
+            bytes_per_worker: Some(10_000_000),
+            ..waiting(1000, 0)
+        };
+        let wishes = Wishes {
+            max: 50,
+            due: Some(Duration::from_hours(2)),
+            ..Wishes::default()
+        };
+        (inputs, wishes)
+    }
+
+    fn at_once(inputs: Inputs, wishes: Wishes) -> Decision {
+        decide(&mut History::default(), inputs, wishes, IDLE_TEST, seconds(0))
+    }
+
+    #[test]
+    fn a_deadline_calls_for_as_many_as_it_takes_and_no_more() {
+        let (inputs, wishes) = in_a_hurry();
+        let decision = at_once(Inputs { replicas: 2, ..inputs }, wishes);
+        assert_eq!(decision.replicas, 2, "100 GB in 116.5 min are 14.3 MB/s");
+        assert_eq!(decision.to_string(), "2 workers to read 14 MB/s and be done in 117 min");
+        let soon = Wishes {
+            due: Some(Duration::from_mins(12)),
+            ..wishes
+        };
+        let decision = at_once(Inputs { replicas: 18, ..inputs }, soon);
+        assert_eq!(decision.replicas, 20);
+        let many = at_once(Inputs { replicas: 18, ..inputs }, Wishes { max: 18, ..soon });
+        assert_eq!(many.reason, Reason::TooFew { wanted: Some(20) });
+        assert_eq!(
+            at_once(Inputs { replicas: 19, ..inputs }, soon).replicas,
+            19,
+            "a little more is no reason to grow"
+        );
+        let few_items = Inputs {
+            replicas: 3,
+            ..waiting(3, 3)
+        };
+        let few_items = Inputs {
+            bytes_left: inputs.bytes_left,
+            bytes_per_worker: inputs.bytes_per_worker,
+            ..few_items
+        };
+        assert_eq!(at_once(few_items, soon).replicas, 3, "an item is not shared");
+    }
+
+    #[test]
+    fn until_a_worker_was_measured_a_few_work_and_when_it_is_late_all_do() {
+        let (inputs, wishes) = in_a_hurry();
+        let unmeasured = Inputs {
+            bytes_per_worker: None,
+            ..inputs
+        };
+        assert_eq!(
+            (at_once(unmeasured, wishes).replicas, at_once(unmeasured, wishes).reason),
+            (4, Reason::Measuring)
+        );
+        let uncounted = Inputs {
+            bytes_left: None,
+            replicas: 50,
+            ..inputs
+        };
+        assert_eq!(
+            at_once(uncounted, wishes).reason,
+            Reason::Backlog {
+                items: 1000,
+                per_worker: 20
+            }
+        );
+        let late = Wishes {
+            due: Some(Duration::from_mins(2)),
+            ..wishes
+        };
+        let decision = at_once(Inputs { replicas: 50, ..inputs }, late);
+        assert_eq!(
+            (decision.replicas, decision.reason),
+            (50, Reason::TooFew { wanted: None })
+        );
+    }
+
+    #[test]
+    fn who_is_told_from_outside_does_as_told_but_for_the_first_worker() {
+        let external = |set| Wishes {
+            mode: Mode::External(set),
+            ..Wishes::default()
+        };
+        let set = at_once(waiting(1000, 3), external(Some(7)));
+        assert_eq!((set.replicas, set.reason), (7, Reason::External));
+        assert_eq!(at_once(waiting(1000, 3), external(Some(0))).replicas, 0);
+        assert_eq!(at_once(waiting(1000, 0), external(None)).replicas, 1);
+        assert_eq!(at_once(waiting(1000, 3), external(None)).replicas, 3);
+        assert_eq!(at_once(waiting(0, 0), external(None)).replicas, 0);
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct Sample {
     pub wanted: u32,
     /// How many there were.
     pub replicas: u32,
+    /// Bytes that a worker which had work read in a second, if that was known.
+    pub bytes_per_worker: Option<u64>,
 }
 
 /// What was seen of one job, in the order of time.
@@ -83,6 +85,20 @@ impl History {
             .map(|sample| sample.depth.in_flight)
             .max()
             .unwrap_or(0)
+    }
+
+    /// The most work items that were not settled in the last `window`.
+    pub fn most_backlog(&self, now: Duration, window: Duration) -> Option<u64> {
+        self.within(now, window).map(|sample| sample.depth.backlog()).max()
+    }
+
+    /// What a worker read in a second in the last `window`, on the average; absent: nothing is known.
+    pub(super) fn bytes_per_worker(&self, now: Duration, window: Duration) -> Option<u64> {
+        let known = self.within(now, window).filter_map(|sample| sample.bytes_per_worker);
+        let (count, sum) = known.fold((0_u64, 0_u64), |(count, sum), bytes| {
+            (count + 1, sum.saturating_add(bytes))
+        });
+        sum.checked_div(count)
     }
 
     /// Notes that the number of workers goes down now.
@@ -146,6 +162,7 @@ mod tests {
                 },
                 wanted: 0,
                 replicas: 0,
+                bytes_per_worker: None,
             });
         }
         history

@@ -9,7 +9,7 @@ use std::{collections::VecDeque, env, time::Duration};
 use expect_test::expect;
 use fastrand::Rng;
 
-use super::{Depth, History, IDLE_TEST, Inputs, Wishes, decide};
+use super::{Depth, History, IDLE_TEST, Inputs, Mode, Wishes, decide};
 
 const SEEDS: u64 = 2_000;
 
@@ -21,6 +21,9 @@ const LOOK_EVERY: u64 = 15;
 
 /// How long the counters may lag, in seconds (SQS: "about one minute", and then some).
 const LAG_MAX: u64 = 90;
+
+/// What an item is taken to be, in bytes.
+const ITEM_BYTES: u64 = 1_000_000;
 
 /// After this long without its worker a work item is visible again, in seconds.
 const VISIBILITY: u64 = 120;
@@ -51,7 +54,8 @@ impl World {
                 max: rng.u32(3..40),
                 items_per_worker: rng.u32(1..40),
                 scale_down_after: Duration::from_secs(rng.u64(0..300)),
-                fixed: None,
+                due: None,
+                mode: Mode::Managed,
             },
             items: rng.u64(1..3_000),
             discovery: rng.u64(1..200),
@@ -98,6 +102,7 @@ struct Outcome {
     turns: u64,
 }
 
+#[derive(Debug, Clone)]
 struct Run {
     world: World,
     rng: Rng,
@@ -204,6 +209,13 @@ impl Run {
         })
     }
 
+    /// What a busy worker read in a second since the last look, as its metrics tell.
+    fn pace(&self, (at, settled): (u64, u64)) -> Option<u64> {
+        let bytes = (self.settled - settled) * ITEM_BYTES;
+        let seconds = (self.now - at) * u64::from(self.busy());
+        bytes.checked_div(seconds).filter(|pace| *pace > 0)
+    }
+
     /// Starts pods, or stops some: the idle ones first where somebody has marked them.
     fn scale(&mut self, replicas: u32, idle_first: bool) {
         let replicas = replicas as usize;
@@ -231,6 +243,7 @@ impl Run {
         let patience = self.world.patience();
         let (mut history, mut keda) = (History::default(), Keda::default());
         let (mut look_at, mut proven, mut starved, mut direction) = (0, false, 0, 0_i64);
+        let mut measured = (0, 0);
         let mut counts: VecDeque<(u64, u32)> = VecDeque::new();
         loop {
             self.step();
@@ -246,13 +259,19 @@ impl Run {
             look_at = self.now + LOOK_EVERY + self.rng.u64(0..5);
             let (replicas, busy) = (self.pods.len() as u32, self.busy());
             let known_busy = self.rng.bool().then_some(busy);
+            let depth = self.told();
             let inputs = Inputs {
-                depth: self.told(),
+                depth,
                 replicas,
                 busy: known_busy,
                 discovering: self.undiscovered > 0,
                 saturated: self.rng.f64() < self.world.sink_full,
+                bytes_left: depth
+                    .filter(|_| self.undiscovered == 0)
+                    .map(|depth| depth.backlog() * ITEM_BYTES),
+                bytes_per_worker: self.pace(measured),
             };
+            measured = (self.now, self.settled);
             let wishes = self.world.wishes;
             // Both have the same proof, which looks at the queue in the same way.
             let ours = decide(&mut history, inputs, wishes, IDLE_TEST, Duration::from_secs(self.now));
@@ -359,6 +378,47 @@ fn every_job_comes_to_its_end_within_bounds_whatever_the_queue_says() {
         let run = std::panic::catch_unwind(|| Run::new(seed).lived(Rule::Ours, true));
         assert!(run.is_ok(), "PF_SCALER_SEED={seed} fails");
     }
+}
+
+/// A world in which nothing is lost, nothing is invented and the sink takes all, and a time by which its job can well be done.
+fn with_deadline(seed: u64) -> (Run, Duration) {
+    let mut run = Run::new(seed);
+    let world = &mut run.world;
+    (world.loss_one_in, world.sink_full, world.phantoms) = (u64::MAX, 0.0, 0.0);
+    let lanes = world.lanes * u64::from(world.wishes.max);
+    let at_most = world.items * world.item_seconds / lanes.min(world.items);
+    // Discovery, the first workers, the slowest item and the proof take their time however many workers there are.
+    let overhead = world.items / world.discovery + 3 * world.pod_start + 4 * world.item_seconds + 900;
+    let due = Duration::from_secs(3 * at_most + overhead);
+    (run, due)
+}
+
+#[test]
+fn a_deadline_is_met_where_there_is_room_and_costs_no_more_than_it_must() {
+    let (mut in_time, mut hurried, mut unhurried) = (0, Outcome::default(), Outcome::default());
+    for seed in 0..500 {
+        let (mut run, due) = with_deadline(seed);
+        run.world.wishes.items_per_worker = 1;
+        unhurried.worker_seconds += run.clone().lived(Rule::Ours, false).worker_seconds;
+        run.world.wishes.due = Some(due);
+        let outcome = run.lived(Rule::Ours, true);
+        assert!(
+            outcome.seconds <= due.as_secs(),
+            "seed {seed}: done after {} s, {} s were given",
+            outcome.seconds,
+            due.as_secs()
+        );
+        in_time += 1;
+        hurried.worker_seconds += outcome.worker_seconds;
+    }
+    let table = format!(
+        "{in_time} in time; {} worker-seconds, {} with all workers at once\n",
+        hurried.worker_seconds, unhurried.worker_seconds
+    );
+    expect![[r#"
+        500 in time; 13334350 worker-seconds, 15320870 with all workers at once
+    "#]]
+    .assert_eq(&table);
 }
 
 #[test]

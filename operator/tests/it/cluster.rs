@@ -11,11 +11,15 @@ mod kubectl;
 mod leading;
 #[path = "cluster/life.rs"]
 mod life;
+#[path = "cluster/mutations.rs"]
+mod mutations;
 #[path = "cluster/program.rs"]
 mod program;
 #[path = "cluster/schema.rs"]
 mod schema;
 #[path = "cluster/spy.rs"]
 mod spy;
+#[path = "cluster/workers.rs"]
+mod workers;
 #[path = "cluster/world.rs"]
 mod world;

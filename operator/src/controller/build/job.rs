@@ -15,7 +15,9 @@ const RETRIES_MAX: i32 = 6;
 pub(super) const LAST_WORDS: &str = "/dev/termination-log";
 
 pub(super) fn discoverer(job: &IngestJob, material: Material<'_>) -> Result<Job, Error> {
-    once(job, Role::Discoverer, material, &material.plan.discoverer)
+    let mut arguments = material.plan.discoverer.clone();
+    arguments.push(format!("--summary={LAST_WORDS}"));
+    once(job, Role::Discoverer, material, &arguments)
 }
 
 pub(super) fn verify(job: &IngestJob, material: Material<'_>) -> Result<Job, Error> {

@@ -11,7 +11,7 @@ use super::{
         merge::merge,
         names::{self, Role},
     },
-    Error, METRICS_PORT, Material, SECRETS_FOLDER,
+    Error, METRICS_PORT, Material, SECRETS_FOLDER, account,
 };
 use crate::crd::{ElasticsearchAuth, IngestJob, Resources, SecretKey, SecretName, Workers};
 
@@ -162,6 +162,7 @@ fn template(job: &IngestJob, role: Role, material: Material<'_>, container: &Val
         "spec": {
             "containers": [container],
             "volumes": volumes,
+            "serviceAccountName": account::name(job),
             // They never speak to the API server. Identities of clouds bring tokens of their own.
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,

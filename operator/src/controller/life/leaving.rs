@@ -42,7 +42,7 @@ pub(super) fn over(job: &IngestJob, facts: &Facts) -> Next {
             });
         }
         let mut status = draft.status;
-        status.workers = Some(pods(facts));
+        status.workers = Some(facts.workers_running());
         return Next::Do(Box::new(Turn {
             deeds,
             status,
@@ -54,10 +54,6 @@ pub(super) fn over(job: &IngestJob, facts: &Facts) -> Next {
         None if is_held(job) => Next::LetGo,
         None => wait(super::draft(job, facts), None),
     }
-}
-
-fn pods(facts: &Facts) -> i32 {
-    i32::try_from(facts.worker_pods).unwrap_or(i32::MAX)
 }
 
 /// How long the children of a finished job stay; absent: their time has come. `Duration::MAX`: until the job is deleted.
@@ -85,7 +81,7 @@ fn again(job: &IngestJob, facts: &Facts, draft: Draft, run: &Run) -> Next {
         run: Some(Run {
             number: run.number.max(1) + 1,
             nonce: job.spec.restart_nonce.clone(),
-            incomplete_proofs: 0,
+            ..Run::default()
         }),
         ..IngestJobStatus::default()
     };
@@ -100,11 +96,21 @@ fn gone(facts: &Facts, mut draft: Draft) -> Option<Next> {
     {
         deeds.push(Deed::DeleteWorkers(workers.name_any()));
     }
-    if let Some(budget) = &facts.budget {
-        deeds.push(Deed::DeleteBudget(budget.name_any()));
-    }
-    if !deeds.is_empty() || facts.workers.is_some() || facts.worker_pods > 0 {
-        draft.status.workers = Some(pods(facts));
+    deeds.extend(facts.budget.iter().map(|budget| Deed::DeleteBudget(budget.name_any())));
+    deeds.extend(
+        facts
+            .network
+            .iter()
+            .map(|network| Deed::DeleteNetwork(network.name_any())),
+    );
+    deeds.extend(
+        facts
+            .account
+            .iter()
+            .map(|account| Deed::DeleteAccount(account.name_any())),
+    );
+    if !deeds.is_empty() || facts.workers.is_some() || !facts.worker_pods.is_empty() {
+        draft.status.workers = Some(facts.workers_running());
         return Some(Next::Do(Box::new(Turn {
             deeds,
             status: draft.status,

@@ -24,8 +24,10 @@ pub(super) fn next(job: &IngestJob, facts: &Facts, queue: &QueueStatus, surround
         draft.over(Phase::Failed, "ErrorBudgetExceeded", &message);
         return Next::Mark(Box::new(draft.status));
     }
-    let mut deeds = Vec::new();
     let children = children(job, facts, queue, surroundings);
+    let mut deeds = children
+        .as_ref()
+        .map_or(Vec::new(), |children| of_pods(facts, children));
     let discovered = match discovery(facts, children.as_ref().ok(), &mut draft, &mut deeds) {
         Ok(discovered) => discovered,
         Err(why) => {
@@ -49,6 +51,7 @@ pub(super) fn next(job: &IngestJob, facts: &Facts, queue: &QueueStatus, surround
         deeds.extend(workers(facts, children));
     }
     scale(facts, resting, &mut draft, &mut deeds);
+    progress(facts, &mut draft);
     draft.status.estimated_completion_at = facts.lasts.filter(|_| discovered && !resting).map(|lasts| {
         // To the minute: it is no better known, and each other value is a write.
         let end = facts.now.as_second() + i64::try_from(lasts.as_secs()).unwrap_or(0);
@@ -83,6 +86,13 @@ fn children(
     let plan = plan(job, queue).map_err(|complaints| ("Invalid", told(&complaints)))?;
     if !facts.missing.is_empty() {
         return Err(("NotFound", told(&facts.missing)));
+    }
+    if !facts.taken.is_empty() {
+        let taken = facts.taken.join(" and ");
+        return Err((
+            "NameTaken",
+            format!("there is already a {taken} that is not this job's: delete it, or give the job another name"),
+        ));
     }
     let material = Material {
         plan: &plan,
@@ -146,6 +156,26 @@ fn go_on(facts: &Facts) -> Vec<Deed> {
     go_on.collect()
 }
 
+/// What pods need before they start, where it is not as it is to be, or not to be any more.
+fn of_pods(facts: &Facts, children: &Children) -> Vec<Deed> {
+    let mut deeds = Vec::new();
+    match (&children.account, &facts.account) {
+        (Some(wished), live) if live.as_ref().is_none_or(|live| !differ::fits(wished, live)) => {
+            deeds.push(Deed::Account(Box::new(wished.clone())));
+        }
+        (None, Some(live)) => deeds.push(Deed::DeleteAccount(live.name_any())),
+        (Some(_) | None, _) => {}
+    }
+    match (&children.network, &facts.network) {
+        (Some(wished), live) if live.as_ref().is_none_or(|live| !differ::fits(wished, live)) => {
+            deeds.push(Deed::Network(Box::new(wished.clone())));
+        }
+        (None, Some(live)) => deeds.push(Deed::DeleteNetwork(live.name_any())),
+        (Some(_) | None, _) => {}
+    }
+    deeds
+}
+
 /// The workers as they are to be, where they are not.
 fn workers(facts: &Facts, children: &Children) -> Vec<Deed> {
     let mut deeds = Vec::new();
@@ -178,7 +208,8 @@ fn scale(facts: &Facts, resting: bool, draft: &mut Draft, deeds: &mut Vec<Deed>)
     } else {
         facts.decision
     };
-    draft.status.workers = Some(i32::try_from(facts.worker_pods).unwrap_or(i32::MAX));
+    draft.status.workers = Some(facts.workers_running());
+    draft.status.bytes_per_second = facts.fleet.bytes_per_second.map(about);
     if let Some(depth) = facts.depth {
         draft.status.backlog = Some(i64::try_from(depth.backlog()).unwrap_or(i64::MAX));
     }
@@ -193,16 +224,65 @@ fn scale(facts: &Facts, resting: bool, draft: &mut Draft, deeds: &mut Vec<Deed>)
     let (active, reason, message) = match decision.reason {
         _ if resting => (false, "Suspended", "spec.suspend is true"),
         Reason::Fixed => (false, "Fixed", "spec.workers.replicas says how many workers there are"),
+        Reason::External => (
+            false,
+            "External",
+            "who uses the scale sub-resource says how many workers there are",
+        ),
+        Reason::TooFew { .. } => (
+            true,
+            "DeadlineAtRisk",
+            "spec.workers.max allows too few workers to be done in time",
+        ),
         Reason::Unknown => (false, "QueueUnavailable", "the queue could not be asked for its depth"),
         _ => (true, "FollowsBacklog", "the number of workers follows the backlog"),
     };
     draft.set(status::SCALING_ACTIVE, active, reason, message);
     let replicas = live.spec.as_ref().and_then(|spec| spec.replicas);
     if replicas != i32::try_from(decision.replicas).ok() || !differ::is_scaled_by_us(live) {
+        if replicas.unwrap_or(0) > i32::try_from(decision.replicas).unwrap_or(i32::MAX) && decision.replicas > 0 {
+            deeds.extend(costs(facts));
+        }
         deeds.push(Deed::Scale {
             name: live.name_any(),
             replicas: decision.replicas,
         });
+    }
+}
+
+/// What the deletion of each worker costs, where that is not written yet: those that hold least go first. What did not answer
+/// is taken for the most precious.
+fn costs(facts: &Facts) -> impl Iterator<Item = Deed> {
+    let pods = facts.worker_pods.iter().filter(|pod| pod.address.is_some());
+    pods.filter_map(|pod| {
+        let held = facts.fleet.held.get(&pod.name);
+        let cost = held.map_or(i32::MAX, |held| i32::try_from(*held).unwrap_or(i32::MAX));
+        (pod.deletion_cost != Some(cost)).then(|| Deed::Cost {
+            pod: pod.name.clone(),
+            cost,
+        })
+    })
+}
+
+/// Two digits of a number: it is no better known, and each other value is a write.
+fn about(number: u64) -> i64 {
+    let unit = 10_u64.pow(number.checked_ilog10().unwrap_or(0).saturating_sub(1));
+    i64::try_from(number / unit * unit).unwrap_or(i64::MAX)
+}
+
+/// How many items are done with, as far as that is known before it is proven: never fewer than were told before.
+fn progress(facts: &Facts, draft: &mut Draft) {
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    if let Some(discovered) = &facts.discovered {
+        let items = draft.status.items.get_or_insert_default();
+        items.discovered = count(discovered.items);
+        items.discovered_bytes = count(discovered.object_bytes);
+        items.discovered_is_final = true;
+    }
+    if let (Some(items), Some(backlog)) = (&mut draft.status.items, facts.backlog_most)
+        && items.discovered_is_final
+    {
+        items.settled = (items.discovered - count(backlog)).max(items.settled);
     }
 }
 

@@ -1,66 +1,241 @@
-//! The operator dies at each of its writes, before it or before its answer, and another process goes on: the end is the same.
+//! Whatever becomes of one call of the operator, and whoever goes on then: the end of each life is the same.
 //!
-//! `PF_CRASH_WRITES` says how many writes of a life are died at; all of them are, unless there are more.
+//! `PF_CRASH_ALL=1` tries each call of each life with each fault, which takes hours; without it every write of the main life
+//! is died at, and of the others and of reads some.
 
 use std::env;
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::{ResourceExt as _, api::ListParams};
-use pf_operator::crd::Phase;
+use pf_operator::crd::{IngestJob, Phase};
+use serde_json::json;
 
 use super::{
-    spy::{Death, Spy},
+    spy::{At, Fault, Spy},
     world::World,
 };
 
-/// More writes than any life has; a life in which nobody died ends the search.
-const WRITES_MAX: usize = 60;
+/// More writes, and more calls, than any life has; lives in which nothing happened end the search.
+const WRITES_MAX: usize = 100;
+const CALLS_MAX: usize = 2_000;
 
 /// Lives that are lived at the same time.
 const AT_ONCE: usize = 6;
 
-/// Lives a life whose operator dies at one write. False: there was no such write.
-async fn live(at: usize, death: Death) -> bool {
+/// Between two calls that something is done to, where not all are tried.
+const SOME_CALLS: usize = 37;
+const SOME_WRITES: usize = 5;
+const SOME_CALLS_MAX: usize = 300;
+
+/// A life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scenario {
+    /// From nothing to complete, and deleted.
+    Whole,
+    /// Suspended in the middle.
+    Rests,
+    /// Run twice.
+    Again,
+    /// Deleted at work.
+    Deleted,
+    /// Cleaned up by its time to live.
+    Pruned,
+}
+
+const SCENARIOS: [Scenario; 5] = [
+    Scenario::Whole,
+    Scenario::Rests,
+    Scenario::Again,
+    Scenario::Deleted,
+    Scenario::Pruned,
+];
+
+/// What is done to a life.
+#[derive(Debug, Clone, Copy)]
+struct Trial {
+    scenario: Scenario,
+    at: At,
+    fault: Fault,
+}
+
+/// Lives a life to which something happens. False: there was no such call.
+async fn live(trial: Trial) -> bool {
+    let Trial { scenario, at, fault } = trial;
     let mut world = World::new("crash").await;
-    let spy = Spy::dying(at, death);
+    let spy = Spy::with(at, fault);
     world.restart(spy.clone()).await;
-    world.create(&world.job("logs")).await;
+    let mut job = world.job("logs");
+    if scenario == Scenario::Pruned {
+        job["spec"]["ttlSecondsAfterFinished"] = json!(1);
+    }
+    world.create(&job).await;
+    match scenario {
+        Scenario::Whole => ends_well(&mut world, &trial).await,
+        Scenario::Rests => {
+            world.until("logs", |job| phase(job) == Some(Phase::Discovering)).await;
+            world.change("logs", &json!({"spec": {"suspend": true}})).await;
+            world.until_phase("logs", Phase::Suspended).await;
+            world.change("logs", &json!({"spec": {"suspend": false}})).await;
+            ends_well(&mut world, &trial).await;
+        }
+        Scenario::Again => {
+            world.until_phase("logs", Phase::Complete).await;
+            world.change("logs", &json!({"spec": {"restartNonce": "again"}})).await;
+            let second = |job: &IngestJob| {
+                let run = job.status.as_ref().and_then(|status| status.run.as_ref());
+                run.is_some_and(|run| run.number == 2) && phase(job) == Some(Phase::Complete)
+            };
+            world.until("logs", second).await;
+            assert_eq!(world.discoverers.len(), 2, "{trial:?}: one discoverer for each run");
+        }
+        Scenario::Deleted => drop(world.until_phase("logs", Phase::Running).await),
+        Scenario::Pruned => {
+            world
+                .until("logs", |job| {
+                    phase(job) == Some(Phase::Complete) && job.finalizers().is_empty()
+                })
+                .await;
+            assert_eq!(world.children().await, Vec::<String>::new(), "{trial:?}");
+        }
+    }
+    let queue = world.status("logs").await.queue;
+    world.delete("logs").await;
+    if let Some(queue) = queue {
+        assert!(!super::life::queue_is_there(&queue.url), "{trial:?}: the queue stays");
+    }
+    spy.has_happened()
+}
+
+fn phase(job: &IngestJob) -> Option<Phase> {
+    job.status.as_ref()?.phase
+}
+
+async fn ends_well(world: &mut World, trial: &Trial) {
     let done = world.until_phase("logs", Phase::Complete).await;
-    let told = format!("dies at write {at}, {death:?}");
-    assert_eq!(world.discoverers.len(), 1, "{told}: one discoverer there ever was");
+    assert_eq!(world.discoverers.len(), 1, "{trial:?}: one discoverer there ever was");
     world
         .until("logs", |job| job.status.as_ref().unwrap().workers == Some(0))
         .await;
     for job in world.api::<Job>().list(&ListParams::default()).await.unwrap() {
-        assert_eq!(job.owner_references()[0].uid, done.uid().unwrap(), "{told}: an orphan");
+        assert_eq!(
+            job.owner_references()[0].uid,
+            done.uid().unwrap(),
+            "{trial:?}: an orphan"
+        );
     }
     assert_eq!(
         world.children().await,
         ["Job logs-discover", "Job logs-verify-1", "Deployment logs-worker"],
-        "{told}"
+        "{trial:?}"
     );
-    world.delete("logs").await;
-    spy.is_dead()
+}
+
+/// Lives lives, some at the same time, until those of a row have too few calls for anything to happen. Returns how often
+/// something did.
+async fn live_all(trials: impl Iterator<Item = Trial>) -> usize {
+    let trials: Vec<Trial> = trials.collect();
+    let mut happened = 0;
+    for some in trials.chunks(AT_ONCE) {
+        let lives: Vec<_> = some.iter().map(|trial| tokio::spawn(live(*trial))).collect();
+        let mut now = 0;
+        for life in lives {
+            now += usize::from(life.await.unwrap());
+        }
+        happened += now;
+        if now == 0 {
+            break;
+        }
+    }
+    happened
+}
+
+fn all() -> bool {
+    env::var_os("PF_CRASH_ALL").is_some()
+}
+
+fn deaths(scenario: Scenario, first: usize, step: usize) -> impl Iterator<Item = Trial> {
+    (first..WRITES_MAX).step_by(step).flat_map(move |write| {
+        [Fault::DiesBefore, Fault::DiesAfter].map(|fault| Trial {
+            scenario,
+            at: At::Write(write),
+            fault,
+        })
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_that_dies_at_any_write_is_gone_on_for_by_another() {
-    let writes = env::var("PF_CRASH_WRITES").map_or(WRITES_MAX, |text| text.parse().expect("a number"));
-    let mut died = 0;
-    for first in (0..writes).step_by(AT_ONCE / 2) {
-        let lives = (first..first + AT_ONCE / 2).flat_map(|at| [(at, Death::Before), (at, Death::After)]);
-        let lives: Vec<_> = lives.map(|(at, death)| tokio::spawn(live(at, death))).collect();
-        let mut deaths = 0;
-        for life in lives {
-            deaths += usize::from(life.await.unwrap());
-        }
-        died += deaths;
-        if deaths == 0 {
-            break;
-        }
-    }
+    let died = live_all(deaths(Scenario::Whole, 0, 1)).await;
     assert!(
         died >= 20,
         "only {died} deaths: the writes of a life are not found any more"
     );
+    for (first, scenario) in SCENARIOS.into_iter().enumerate().skip(1) {
+        let step = if all() { 1 } else { SOME_WRITES };
+        let died = live_all(deaths(scenario, first % step, step)).await;
+        assert!(died >= 4, "only {died} deaths in {scenario:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_the_api_server_answers_to_one_call_the_end_is_the_same() {
+    let faults = [
+        Fault::Unsent,
+        Fault::Unheard,
+        Fault::Refused(409),
+        Fault::Refused(429),
+        Fault::Refused(500),
+        Fault::Refused(504),
+        Fault::Stale,
+        Fault::DiesBefore,
+    ];
+    let (step, calls, scenarios) = if all() {
+        (1, CALLS_MAX, &SCENARIOS[..])
+    } else {
+        (SOME_CALLS, SOME_CALLS_MAX, &SCENARIOS[..1])
+    };
+    for scenario in scenarios {
+        for (number, fault) in faults.into_iter().enumerate() {
+            let first = (number * 5) % step;
+            let trials = (first..calls).step_by(step).map(|call| Trial {
+                scenario: *scenario,
+                at: At::Call(call),
+                fault,
+            });
+            let happened = live_all(trials).await;
+            assert!(happened > 0, "{fault:?} happened to nobody in {scenario:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_operators_at_once_make_one_life() {
+    let mut world = World::new("two").await;
+    let other = World::controller(&Spy::default()).await;
+    world.create(&world.job("logs")).await;
+    loop {
+        let (one, two) = tokio::join!(
+            world.controller.reconcile(&world.namespace, "logs"),
+            other.reconcile(&world.namespace, "logs")
+        );
+        // Who wrote second is refused, and takes the step again.
+        for error in [one.err(), two.err()].into_iter().flatten() {
+            let source = std::error::Error::source(&error).unwrap().to_string();
+            assert!(
+                source.contains("the object has been modified") || source.contains("Conflict"),
+                "{error}: {source}"
+            );
+        }
+        world.see_discoverers().await;
+        if world.status("logs").await.phase == Some(Phase::Complete) {
+            break;
+        }
+        world.play("logs").await;
+    }
+    let trial = Trial {
+        scenario: Scenario::Whole,
+        at: At::Call(0),
+        fault: Fault::Unsent,
+    };
+    ends_well(&mut world, &trial).await;
 }

@@ -88,8 +88,8 @@ async fn jobs_are_listed_by_their_short_name_and_their_category() {
         &world,
         &kubectl(&world, &["get", "paraflow", "--output", "wide"]),
         &expect![[r#"
-            NAME   PHASE      DISCOVERED   DONE   BACKLOG   WORKERS   ETA   DLQ   AGE
-            logs   Complete   30           30     0         0               0     AGE
+            NAME   PHASE      DISCOVERED   DONE   BACKLOG   WORKERS   ETA   DLQ   BYTES/S   AGE
+            logs   Complete   30           30     0         0               0               AGE
         "#]],
     );
 }

@@ -7,7 +7,7 @@ use pf_operator::leader::{Candidate, Durations};
 use tokio::time::{Instant, timeout};
 
 use super::{
-    spy::{Death, Spy},
+    spy::{At, Fault, Spy},
     world::{World, client},
 };
 
@@ -64,7 +64,7 @@ async fn who_is_gone_is_followed_when_the_lease_has_run_out_and_not_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_cannot_renew_says_so_before_another_can_lead() {
     let world = World::new("leading-cut").await;
-    let spy = Spy::dying(1, Death::Before);
+    let spy = Spy::with(At::Write(1), Fault::DiesBefore);
     let mut first = candidate(&world, "first", &spy).await;
     first.lead().await;
     let began = Instant::now();

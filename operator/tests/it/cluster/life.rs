@@ -18,7 +18,7 @@ use super::{
     world::{ITEMS, World, summary},
 };
 
-fn queue_is_there(url: &str) -> bool {
+pub(super) fn queue_is_there(url: &str) -> bool {
     let url = url.to_owned();
     tokio::task::block_in_place(|| std::panic::catch_unwind(|| Sqs::shared().depth(&url)).is_ok())
 }
@@ -45,7 +45,18 @@ async fn a_job_goes_from_nothing_to_complete_and_leaves_nothing() {
     assert!(queue.owned && queue_is_there(&queue.url));
 
     let running = world.until_phase(name(), Phase::Running).await;
-    assert!(holds(running.status.as_ref().unwrap(), status::DISCOVERED));
+    let status = running.status.as_ref().unwrap();
+    assert!(holds(status, status::DISCOVERED));
+    let items = status.items.clone().unwrap();
+    assert_eq!(
+        (items.discovered, items.discovered_is_final, items.discovered_bytes),
+        (ITEMS as i64, true, 1000 * ITEMS as i64),
+        "known as soon as the discoverer told it"
+    );
+    assert_eq!(
+        items.settled, 0,
+        "the counters of the last minute and a half may be wrong"
+    );
     let done = world.until_phase(name(), Phase::Complete).await;
     let status = done.status.as_ref().unwrap();
     let items = status.items.clone().unwrap();

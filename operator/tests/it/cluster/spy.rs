@@ -1,22 +1,46 @@
-//! A layer in the operator's own client that knows every call, and cuts the operator off at one of them.
+//! A layer in the operator's own client that knows every call, and does to one of them what a network or a server may do.
 
 use std::{
+    collections::HashMap,
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
 };
 
-use http::{Method, Request, Response};
-use kube::client::Body;
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use kube::client::{Body, DynBody};
+use serde_json::json;
 use tower::{BoxError, Layer, Service};
 
-/// Where a process dies.
+/// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Death {
-    /// Before its call reaches the API server.
-    Before,
-    /// When the call is done, and before its answer is there.
-    After,
+pub(crate) enum Fault {
+    /// The process dies before its call reaches the API server.
+    DiesBefore,
+    /// The process dies when the call is done, and before its answer is there.
+    DiesAfter,
+    /// The call does not reach the API server.
+    Unsent,
+    /// The call is done, and the answer is lost.
+    Unheard,
+    /// The API server refuses.
+    Refused(u16),
+    /// What is read is as it was before, by a server that lags; for the next [`STALE_CALLS`] calls.
+    Stale,
+}
+
+/// How many calls a server lags for.
+const STALE_CALLS: usize = 12;
+
+/// At which call it happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum At {
+    /// At this write, from 0.
+    Write(usize),
+    /// At this call, reads and writes, from 0.
+    Call(usize),
 }
 
 /// What was called, and what is to happen.
@@ -27,16 +51,19 @@ pub(crate) struct Spy(Arc<Mutex<State>>);
 struct State {
     calls: Vec<(Method, String)>,
     writes: usize,
-    /// The number of the write that the process dies at, from 0.
-    dies: Option<(usize, Death)>,
+    numbered: usize,
+    planned: Option<(At, Fault)>,
+    has_happened: bool,
     is_dead: bool,
+    /// What was answered to each read before the last time.
+    older: HashMap<String, [Option<Bytes>; 2]>,
 }
 
 impl Spy {
-    /// Dies at a write.
-    pub(crate) fn dying(at: usize, death: Death) -> Self {
+    /// One to whose call something happens.
+    pub(crate) fn with(at: At, fault: Fault) -> Self {
         Self(Arc::new(Mutex::new(State {
-            dies: Some((at, death)),
+            planned: Some((at, fault)),
             ..State::default()
         })))
     }
@@ -58,29 +85,68 @@ impl Spy {
         self.0.lock().unwrap().is_dead
     }
 
+    /// Whether something happens, so that steps may fail.
+    pub(crate) fn is_faulty(&self) -> bool {
+        self.0.lock().unwrap().planned.is_some()
+    }
+
+    /// Whether what was planned has happened.
+    pub(crate) fn has_happened(&self) -> bool {
+        self.0.lock().unwrap().has_happened
+    }
+
     /// Forgets what was called.
     pub(crate) fn forget(&self) {
         self.0.lock().unwrap().calls.clear();
     }
 
-    fn meets(&self, method: &Method, path: &str) -> Result<Option<Death>, BoxError> {
+    fn meets(&self, method: &Method, path: &str) -> Result<Option<Fault>, BoxError> {
         let mut state = self.0.lock().unwrap();
         if state.is_dead {
             return Err("this process is dead".into());
         }
         state.calls.push((method.clone(), path.to_owned()));
-        if !is_write(method, path) {
+        if path.contains("/events") {
             return Ok(None);
         }
-        let number = state.writes;
-        state.writes += 1;
-        match state.dies {
-            Some((at, death)) if at == number => {
-                state.is_dead = true;
-                Ok(Some(death))
+        let here = At::Call(state.numbered);
+        state.numbered += 1;
+        let write = is_write(method, path).then(|| {
+            state.writes += 1;
+            At::Write(state.writes - 1)
+        });
+        let Some((at, fault)) = state.planned else {
+            return Ok(None);
+        };
+        let is_it = match (at, fault) {
+            (At::Call(first), Fault::Stale) => {
+                let older = state.older.get(path);
+                (first..first + STALE_CALLS).contains(&(state.numbered - 1))
+                    && older.is_some_and(|older| older[0].is_some())
             }
-            _ => Ok(None),
+            _ => at == here || Some(at) == write,
+        };
+        if !is_it {
+            return Ok(None);
         }
+        state.has_happened = true;
+        state.is_dead = matches!(fault, Fault::DiesBefore | Fault::DiesAfter);
+        Ok(Some(fault))
+    }
+
+    /// Keeps what was read, and returns it, or what was read the time before.
+    fn read(&self, path: &str, body: Bytes, stale: bool) -> Bytes {
+        let mut state = self.0.lock().unwrap();
+        let older = state.older.entry(path.to_owned()).or_default();
+        if stale && let Some(before) = &older[0] {
+            return before.clone();
+        }
+        older[0] = older[1].replace(body.clone());
+        body
+    }
+
+    fn keeps_reads(&self) -> bool {
+        matches!(self.0.lock().unwrap().planned, Some((_, Fault::Stale)))
     }
 }
 
@@ -104,32 +170,76 @@ pub(crate) struct Spied<S> {
     spy: Spy,
 }
 
-impl<S, B> Service<Request<Body>> for Spied<S>
+type Answer = Result<Response<Box<DynBody>>, BoxError>;
+
+impl<S> Service<Request<Body>> for Spied<S>
 where
-    S: Service<Request<Body>, Response = Response<B>, Error = BoxError>,
+    S: Service<Request<Body>, Response = Response<Box<DynBody>>, Error = BoxError>,
     S::Future: Send + 'static,
-    B: Send + 'static,
 {
-    type Response = Response<B>;
+    type Response = Response<Box<DynBody>>;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<B>, BoxError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        match self.spy.meets(request.method(), request.uri().path()) {
-            Err(dead) => Box::pin(async { Err(dead) }),
-            Ok(Some(Death::Before)) => Box::pin(async { Err("died before the call".into()) }),
-            Ok(Some(Death::After)) => {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let fault = match self.spy.meets(&method, &path) {
+            Ok(fault) => fault,
+            Err(dead) => return Box::pin(async { Err(dead) }),
+        };
+        match fault {
+            Some(Fault::DiesBefore | Fault::Unsent) => Box::pin(async { Err("cut before the call".into()) }),
+            Some(Fault::Refused(code)) => Box::pin(async move { Ok(refusal(code)) }),
+            Some(Fault::DiesAfter | Fault::Unheard) => {
                 let call = self.inner.call(request);
                 Box::pin(async move {
                     call.await?;
-                    Err("died before the answer".into())
+                    Err("cut before the answer".into())
                 })
             }
-            Ok(None) => Box::pin(self.inner.call(request)),
+            None | Some(Fault::Stale) if method == Method::GET && self.spy.keeps_reads() => {
+                let (call, spy) = (self.inner.call(request), self.spy.clone());
+                Box::pin(async move {
+                    let (head, body) = call.await?.into_parts();
+                    let body = body.collect().await?.to_bytes();
+                    if head.status != StatusCode::OK {
+                        return Ok(Response::from_parts(head, whole(body)));
+                    }
+                    let body = spy.read(&path, body, fault == Some(Fault::Stale));
+                    Ok(Response::from_parts(head, whole(body)))
+                })
+            }
+            None | Some(Fault::Stale) => Box::pin(self.inner.call(request)),
         }
     }
+}
+
+fn whole(body: Bytes) -> Box<DynBody> {
+    Box::new(Full::new(body).map_err(BoxError::from))
+}
+
+/// How the API server refuses.
+fn refusal(code: u16) -> Response<Box<DynBody>> {
+    let (reason, retry_after) = match code {
+        409 => ("Conflict", 0),
+        429 => ("TooManyRequests", 1),
+        504 => ("Timeout", 0),
+        _ => ("InternalError", 0),
+    };
+    let status = json!({
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "message": format!("refused by a test with {code}"),
+        "reason": reason,
+        "details": {"retryAfterSeconds": retry_after},
+        "code": code,
+    });
+    let mut response = Response::new(whole(Bytes::from(status.to_string())));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap();
+    response
 }

@@ -25,6 +25,7 @@ use pf_operator::{
 };
 use pf_work::{
     Counts,
+    discovery::Discovered,
     proof::{Summary, Verdict},
     sqs::AccessKey,
 };
@@ -120,12 +121,22 @@ impl World {
     /// One step of the operator; an error is one of the process.
     pub(crate) async fn step(&mut self, name: &str) -> Result<Option<Duration>, pf_operator::controller::Error> {
         let taken = self.controller.reconcile(&self.namespace, name).await;
+        self.see_discoverers().await;
+        taken
+    }
+
+    /// Notes the discoverers that are there.
+    pub(crate) async fn see_discoverers(&mut self) {
         for job in self.api::<Job>().list(&ListParams::default()).await.unwrap() {
             if job.name_any().ends_with("-discover") {
                 self.discoverers.insert(job.uid().unwrap());
             }
         }
-        taken
+    }
+
+    /// One more operator.
+    pub(crate) async fn controller(spy: &Spy) -> Controller {
+        controller(spy).await
     }
 
     /// Steps and plays, until `done` says so. A process that died is replaced.
@@ -135,7 +146,9 @@ impl World {
             let taken = self.step(name).await;
             if self.spy.is_dead() {
                 self.restart(Spy::default()).await;
-            } else if let Err(error) = taken {
+            } else if let Err(error) = taken
+                && !self.spy.is_faulty()
+            {
                 let source = std::error::Error::source(&error).map(ToString::to_string);
                 panic!("{error}: {source:?}");
             }
@@ -177,7 +190,7 @@ impl World {
                             (0..ITEMS).for_each(|item| Sqs::shared().send(&queue.url, &item.to_string()));
                         });
                     }
-                    String::new()
+                    discovered(name).to_json()
                 }
                 Some("verify") => summary(name, Verdict::Complete, 0).to_json(),
                 _ => String::new(),
@@ -262,6 +275,16 @@ impl World {
                 .map(|workers| format!("Deployment {}", workers.name_any())),
         );
         names
+    }
+}
+
+/// What a discoverer tells of a test's job.
+pub(crate) fn discovered(job: &str) -> Discovered {
+    Discovered {
+        job: job.to_owned(),
+        items: ITEMS,
+        objects: ITEMS,
+        object_bytes: 1000 * ITEMS,
     }
 }
 

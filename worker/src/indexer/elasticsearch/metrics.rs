@@ -1,6 +1,6 @@
 //! What the sink counts, served to Prometheus.
 
-use pf_telemetry::metrics::registered;
+use pf_telemetry::metrics::{names, registered};
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 /// Counters of the sink, shared by all lanes.
@@ -34,8 +34,8 @@ const SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 impl Metrics {
     /// New counters, registered with `registry`.
     pub fn new(registry: &Registry) -> Self {
-        let items = Opts::new("pf_bulk_documents_total", "Documents by what the cluster said of them");
-        let items = registered(registry, IntCounterVec::new(items, &["outcome"]));
+        let items = Opts::new(names::DOCUMENTS, "Documents by what the cluster said of them");
+        let items = registered(registry, IntCounterVec::new(items, &[names::OUTCOME]));
         let round_trips = HistogramOpts::new("pf_bulk_round_trip_seconds", "Time from a bulk request to its answer")
             .buckets(SECONDS.to_vec());
         let counter = |name: &str, help: &str| registered(registry, IntCounter::new(name, help));
@@ -47,12 +47,12 @@ impl Metrics {
                 "pf_bulk_concurrency_limit",
                 "How many bulk requests there may be at once",
             ),
-            taken: items.with_label_values(&["taken"]),
+            taken: items.with_label_values(&[names::TAKEN]),
             duplicate: items.with_label_values(&["duplicate"]),
-            retried: items.with_label_values(&["retried"]),
+            retried: items.with_label_values(&[names::RETRIED]),
             rejected: items.with_label_values(&["rejected"]),
             retries: counter("pf_bulk_retries_total", "Bulk requests sent again, in whole or in part"),
-            refused_whole: counter("pf_bulk_refused_total", "Bulk requests refused whole for lack of room"),
+            refused_whole: counter(names::REFUSED, "Bulk requests refused whole for lack of room"),
             wire_bytes: counter("pf_bulk_wire_bytes_total", "Bytes of bulk requests as sent"),
         }
     }
