@@ -19,6 +19,8 @@ mod program;
 mod schema;
 #[path = "cluster/spy.rs"]
 mod spy;
+#[path = "cluster/watching.rs"]
+mod watching;
 #[path = "cluster/workers.rs"]
 mod workers;
 #[path = "cluster/world.rs"]

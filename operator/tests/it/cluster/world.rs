@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::{Request, Response};
 use k8s_openapi::{
     api::{apps::v1::Deployment, batch::v1::Job, core::v1::Pod},
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -13,7 +14,7 @@ use k8s_openapi::{
 use kube::{
     Api, Client, Config, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
-    client::ClientBuilder,
+    client::{Body, ClientBuilder, DynBody},
     config::{AuthInfo, KubeConfigOptions, Kubeconfig},
 };
 use pf_e2e::{Kubernetes, Sqs};
@@ -31,6 +32,7 @@ use pf_work::{
 };
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
+use tower::{BoxError, Layer, Service, util::BoxService};
 
 use super::spy::Spy;
 
@@ -316,12 +318,22 @@ pub(crate) fn summary(job: &str, verdict: Verdict, missing: u64) -> Summary {
 
 /// A client that everything is done with that a process does.
 pub(crate) async fn client(spy: &Spy) -> Client {
+    client_with(spy).await
+}
+
+/// A client with a layer between it and the API server.
+pub(crate) async fn client_with<L>(layer: &L) -> Client
+where
+    L: Layer<BoxService<Request<Body>, Response<Box<DynBody>>, BoxError>>,
+    L::Service: Service<Request<Body>, Response = Response<Box<DynBody>>, Error = BoxError> + Send + 'static,
+    <L::Service as Service<Request<Body>>>::Future: Send,
+{
     let file = tokio::task::block_in_place(|| Kubernetes::shared().kubeconfig());
     let file = Kubeconfig::read_from(file).unwrap();
     let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
         .await
         .unwrap();
-    ClientBuilder::try_from(config).unwrap().with_layer(spy).build()
+    ClientBuilder::try_from(config).unwrap().with_layer(layer).build()
 }
 
 /// A client that signs in with a token, as a pod does.
