@@ -201,9 +201,13 @@ impl Sqs {
         }
     }
 
-    /// Moves all messages of a dead-letter queue back to where they came from, as a person does in AWS' console.
-    pub fn move_back(&self, dead_letter_url: &str) {
-        self.must("StartMessageMoveTask", &json!({"SourceArn": self.arn(dead_letter_url)}));
+    /// Moves all messages of a dead-letter queue back into the queue, as a person does in AWS' console.
+    pub fn move_back(&self, queue: &Queue) {
+        let (from, to) = (self.arn(&queue.dead_letter_url), self.arn(&queue.url));
+        self.must(
+            "StartMessageMoveTask",
+            &json!({"SourceArn": from, "DestinationArn": to}),
+        );
     }
 
     fn must(&self, action: &str, request: &Value) -> Value {

@@ -7,6 +7,7 @@
 
 mod apply;
 pub mod build;
+mod credentials;
 mod dereference;
 pub mod differ;
 pub mod facts;
@@ -25,7 +26,8 @@ use std::{
 };
 
 use k8s_openapi::jiff::Timestamp;
-use kube::{Api, Client, ResourceExt as _, runtime::events::Recorder};
+use kube::{Api, Client, ResourceExt as _};
+use pf_work::queue;
 use thiserror::Error;
 
 pub use self::watching::watch;
@@ -34,6 +36,7 @@ use self::{
     facts::{Facts, Trouble},
     life::{Deed, Next, Surroundings, Turn},
     names::Place,
+    report::Teller,
     status::Draft,
 };
 use crate::{
@@ -82,7 +85,7 @@ pub enum Error {
         /// Which.
         url: String,
         /// What it said.
-        source: pf_work::queue::Error,
+        source: queue::Error,
     },
 }
 
@@ -97,7 +100,7 @@ pub struct Controller {
     client: Client,
     settings: Settings,
     queues: Queues,
-    recorder: Recorder,
+    teller: Teller,
     metrics: Metrics,
     memory: Mutex<HashMap<String, Memory>>,
     began: Instant,
@@ -110,6 +113,8 @@ struct Memory {
     /// The proof that the history is about: after each, emptiness must show itself anew.
     place: Option<Place>,
     last: Option<Look>,
+    /// Why the queue could not be asked at that look, if it could not.
+    queue: facts::Queue,
     failures: u32,
 }
 
@@ -134,7 +139,7 @@ impl Controller {
     /// Ready to take steps.
     pub fn new(client: Client, settings: Settings, queues: Queues, metrics: Metrics) -> Self {
         Self {
-            recorder: report::recorder(&client, settings.instance.clone()),
+            teller: Teller::new(client.clone(), settings.instance.clone()),
             client,
             settings,
             queues,
@@ -172,20 +177,24 @@ impl Controller {
                         None => return Ok(None),
                     };
                 }
-                Next::MakeQueue => facts.queue = self.queues.make(&job).await,
-                Next::LookAtQueue => facts.queue = self.queues.look(&job).await,
+                Next::MakeQueue => facts.queue = self.queues.make(&job, facts.queue_key.as_ref()).await,
+                Next::LookAtQueue => facts.queue = self.queues.look(&job, facts.queue_key.as_ref()).await,
                 Next::Mark(status) => {
                     self.write(&job, &status, Vec::new()).await?;
                     return Ok(Some(AT_ONCE));
                 }
                 Next::RemoveQueue(queue) => {
-                    let removed = self.queues.remove(&job, &queue).await;
-                    let url = queue.url.clone();
-                    removed.map_err(|source| Error::Queue { url, source })?;
-                    let mut draft = Draft::new(job.status.as_ref(), job.metadata.generation, facts.now);
-                    draft.status.queue = None;
-                    self.write(&job, &draft.status, Vec::new()).await?;
-                    return Ok(Some(AT_ONCE));
+                    let removed = self.queues.remove(&job, facts.queue_key.as_ref(), &queue).await;
+                    let (status, again) = match removed {
+                        Ok(()) => (life::without_queue(&job, &facts), AT_ONCE),
+                        Err(queue::Error::Refused { reason }) => life::keeping_queue(&job, &facts, &queue, &reason),
+                        Err(source) => {
+                            let url = queue.url;
+                            return Err(Error::Queue { url, source });
+                        }
+                    };
+                    self.write(&job, &status, Vec::new()).await?;
+                    return Ok(Some(again));
                 }
                 Next::LetGo => {
                     let let_go = apply::hold(&self.client, &job, false).await;
@@ -242,7 +251,7 @@ impl Controller {
             written.map_err(Error::of("write the status"))?;
             events.extend(report::events(job.status.as_ref(), status));
         }
-        report::publish(&self.recorder, job, &events).await;
+        self.teller.publish(job, &events).await;
         Ok(())
     }
 
@@ -275,18 +284,19 @@ impl Controller {
         if let Some(memory) = self.memory().get(&uid) {
             facts.idle = memory.history.is_idle(self.settings.idle_for);
             facts.lasts = memory.history.lasts(self.began.elapsed());
+            facts.queue = memory.queue.clone();
         }
     }
 
     /// Asks a job's queue, lets the scaler decide, and remembers both.
     async fn ask(&self, job: &IngestJob, queue_url: &str, facts: &Facts) -> Look {
-        let asked = self.queues.depth(job, queue_url).await;
+        let asked = self.queues.depth(job, facts.queue_key.as_ref(), queue_url).await;
         self.metrics.asked(asked.is_ok());
-        let depth = match asked {
-            Ok(depth) => Some(depth),
-            Err(error) => {
-                tracing::warn!(job = job.name_any(), %error, "cannot ask the queue for its depth");
-                None
+        let (depth, trouble) = match asked {
+            Ok(depth) => (Some(depth), facts::Queue::Unasked),
+            Err(trouble) => {
+                tracing::warn!(job = job.name_any(), ?trouble, "cannot ask the queue for its depth");
+                (None, trouble)
             }
         };
         let live = facts.workers.as_ref().and_then(|workers| workers.spec.as_ref());
@@ -321,6 +331,7 @@ impl Controller {
             decision,
         };
         memory.last = Some(look);
+        memory.queue = trouble;
         look
     }
 

@@ -1,11 +1,15 @@
 //! The children of a job, as they are to be: a job and its plan in, Kubernetes objects out. Pure, one file for each kind.
 
 mod budget;
+mod credentials;
 mod deployment;
 mod job;
 mod pod;
 
-pub(crate) use self::pod::secrets;
+pub(crate) use self::{
+    credentials::{QUEUE_KEY, queue_secret},
+    pod::secrets,
+};
 
 use k8s_openapi::{
     api::{apps::v1::Deployment, batch::v1::Job, policy::v1::PodDisruptionBudget},

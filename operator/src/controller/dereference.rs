@@ -16,7 +16,7 @@ use kube::{Api, Client, Resource, ResourceExt as _, api::ListParams};
 use pf_work::proof::Summary;
 
 use super::{
-    build,
+    build, credentials,
     facts::{Child, Facts, Trouble},
     names::{self, Place, Role},
 };
@@ -39,16 +39,22 @@ pub(super) async fn facts(client: &Client, job: &IngestJob) -> Result<Facts, kub
     let deployments = Api::<Deployment>::namespaced(client.clone(), &namespace);
     let budgets = Api::<PodDisruptionBudget>::namespaced(client.clone(), &namespace);
     let workers_name = names::child(job, Role::Worker, Place::of(job));
-    let (jobs, pods, workers, budget, secrets) = tokio::try_join!(
+    let (jobs, pods, workers, budget, secrets, queue_key) = tokio::try_join!(
         jobs.list(&of_job),
         pods.list(&of_job),
         deployments.get_opt(&workers_name),
         budgets.get_opt(&workers_name),
         secrets(client, job, &namespace),
+        credentials::queue_key(client, job, &namespace),
     )?;
     let mine = |object: &dyn Owned| object.is_owned_by(job);
     let jobs: Vec<Job> = jobs.items.into_iter().filter(|child| mine(child)).collect();
-    let (secrets_hash, missing) = secrets;
+    let (secrets_hash, mut missing) = secrets;
+    let queue_key = queue_key.unwrap_or_else(|complaint| {
+        missing.push(complaint);
+        None
+    });
+    let secrets_hash = credentials::hash_with(secrets_hash, queue_key.as_ref());
     let mut facts = Facts {
         now: Timestamp::now(),
         jobs: jobs.iter().map(kube::ResourceExt::name_any).collect(),
@@ -56,6 +62,7 @@ pub(super) async fn facts(client: &Client, job: &IngestJob) -> Result<Facts, kub
         budget: budget.filter(|budget| mine(budget)),
         secrets_hash,
         missing,
+        queue_key,
         ..Facts::default()
     };
     let pods = pods.items;

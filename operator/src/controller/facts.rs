@@ -5,7 +5,7 @@ use k8s_openapi::{
     api::{apps::v1::Deployment, batch::v1::Job, policy::v1::PodDisruptionBudget},
     jiff::Timestamp,
 };
-use pf_work::proof::Summary;
+use pf_work::{proof::Summary, sqs::AccessKey};
 
 use crate::{
     crd::QueueStatus,
@@ -40,6 +40,8 @@ pub struct Facts {
     pub secrets_hash: String,
     /// What is wrong with what the job names: Secrets and keys that are not there.
     pub missing: Vec<Complaint>,
+    /// The key that the queue is asked with, where the job names a Secret for it.
+    pub queue_key: Option<AccessKey>,
     /// How the queue is, as far as it was asked.
     pub queue: Queue,
     /// What the queue holds, if it could be asked.

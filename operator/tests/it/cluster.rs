@@ -13,6 +13,8 @@ mod leading;
 mod life;
 #[path = "cluster/program.rs"]
 mod program;
+#[path = "cluster/queues.rs"]
+mod queues;
 #[path = "cluster/schema.rs"]
 mod schema;
 #[path = "cluster/spy.rs"]
