@@ -78,7 +78,7 @@ impl S3 {
     /// Makes a bucket whose name begins with `name`, and returns its full name, which is new each time.
     pub fn make_bucket(&self, name: &str) -> String {
         let bucket = format!("{name}-{}", self.buckets.fetch_add(1, Ordering::Relaxed));
-        // S3 wants to be told outside of its oldest region ("CreateBucket" in its API reference).
+        // S3 wants to be told outside of its oldest region (`CreateBucket` in its API reference).
         let region = Self::REGION;
         let body = format!(
             "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\

@@ -14,7 +14,7 @@ use crate::{
     validate::{Complaint, FieldPath},
 };
 
-/// Characters of AWS' keys and tokens at most ("AccessKey" in the IAM API reference; tokens have no fixed length).
+/// Characters of AWS' keys and tokens at most (`AccessKey` in the IAM API reference; tokens have no fixed length).
 const CHARACTERS_MAX: usize = 8192;
 
 /// Reads the key; [`None`] where the job names none. The complaint says what is wrong with the Secret, and nothing of what is

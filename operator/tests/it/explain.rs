@@ -66,11 +66,8 @@ fn permissions(credentials: &str) -> String {
     let output = explain(&JOB.replacen("  sink:", &queue, 1));
     assert!(output.status.success(), "{}", outcome(&output));
     let says = |line: &&str| line.contains("AWS must allow") || line.contains("must have the Secret");
-    text(&output.stdout)
-        .lines()
-        .filter(says)
-        .map(|line| format!("{line}\n"))
-        .collect()
+    let lines: Vec<&str> = text(&output.stdout).lines().filter(says).collect();
+    lines.join("\n") + "\n"
 }
 
 #[test]

@@ -27,8 +27,13 @@ const REGION_DEFAULT: &str = "us-east-1";
 /// multiplied by the number of attempts.
 const RETRY_TOKENS_MAX: usize = 500;
 
-/// A client. Credentials are looked for when the first request is signed, and again before they expire.
+/// A client. To find out who signs takes much room: it is on the heap, not in each future that may connect.
 pub(super) async fn connect(options: &Options, address: &Address) -> Client {
+    Box::pin(set_up(options, address)).await
+}
+
+/// Credentials are looked for when the first request is signed, and again before they expire.
+async fn set_up(options: &Options, address: &Address) -> Client {
     let region = address.region.clone().or_else(|| options.region.clone());
     let region = RegionProviderChain::first_try(region.map(Region::new))
         .or_else(EnvironmentVariableRegionProvider::new())

@@ -29,7 +29,7 @@ pub struct AccessKey {
     pub session_token: Option<String>,
 }
 
-/// A role that somebody takes on ("AssumeRole" in the STS API reference).
+/// A role that somebody takes on (`AssumeRole` in the STS API reference).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AssumedRole {
     /// The role's ARN.
