@@ -1,4 +1,5 @@
-//! A real S3 server: versitygw over a folder of its own, one for each test process.
+//! A real S3 server: versitygw over a folder of its own, one for each test process; and the same things to do to another
+//! server's buckets, which is LocalStack's.
 //!
 //! It checks signatures, honours ranges and If-Match, and pages listings, so that nothing of our S3 side is tested
 //! against an imitation of our own.
@@ -30,17 +31,18 @@ const START_MAX: Duration = Duration::from_secs(30);
 /// Puts sent at the same time by [`S3::put_all`].
 const PUTS_MAX: usize = 4;
 
-/// A running server.
+/// A running server's buckets.
 #[derive(Debug)]
 pub struct S3 {
-    server: Guarded,
+    /// Absent: it is kept elsewhere.
+    server: Option<Guarded>,
     client: Client,
     buckets: AtomicU32,
 }
 
 impl S3 {
     /// The region that the server says to be in.
-    pub const REGION: &str = "eu-test-1";
+    pub const REGION: &str = "eu-south-2";
     /// The id of the key that may do everything.
     pub const ACCESS_KEY_ID: &str = "paraflow-test";
 
@@ -55,7 +57,7 @@ impl S3 {
 
     /// Its address, as `http://127.0.0.1:port`.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.server.address)
+        format!("http://{}", self.client.address())
     }
 
     /// The secret of [`ACCESS_KEY_ID`](Self::ACCESS_KEY_ID), another one in each process.
@@ -76,7 +78,13 @@ impl S3 {
     /// Makes a bucket whose name begins with `name`, and returns its full name, which is new each time.
     pub fn make_bucket(&self, name: &str) -> String {
         let bucket = format!("{name}-{}", self.buckets.fetch_add(1, Ordering::Relaxed));
-        self.must("PUT", &format!("/{bucket}"), "", b"");
+        // S3 wants to be told outside of its oldest region (`CreateBucket` in its API reference).
+        let region = Self::REGION;
+        let body = format!(
+            "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
+             <LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
+        );
+        self.must("PUT", &format!("/{bucket}"), "", body.as_bytes());
         bucket
     }
 
@@ -112,8 +120,12 @@ impl S3 {
 
     /// The folder that a bucket lies in. A file put there is an object without an entity tag, which is quicker than
     /// [`put`](Self::put) where listings need very many.
+    ///
+    /// # Panics
+    /// When the server is another one than versitygw.
     pub fn folder(&self, bucket: &str) -> PathBuf {
-        data(&self.server.root).join(bucket)
+        let server = self.server.as_ref().expect("versitygw keeps objects as files");
+        data(&server.root).join(bucket)
     }
 
     /// Removes an object.
@@ -128,7 +140,12 @@ impl S3 {
                 {{"Effect":"Allow","Principal":"*","Action":"s3:ListBucket","Resource":"arn:aws:s3:::{bucket}"}},
                 {{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::{bucket}/*"}}]}}"#
         );
-        self.must("PUT", &format!("/{bucket}"), "policy=", policy.as_bytes());
+        self.configure(bucket, "policy=", policy.as_bytes());
+    }
+
+    /// Sets what a query names of a bucket.
+    pub(crate) fn configure(&self, bucket: &str, query: &str, body: &[u8]) {
+        self.must("PUT", &format!("/{bucket}"), query, body);
     }
 
     fn must(&self, method: &str, path: &str, query: &str, body: &[u8]) -> http::Answer {
@@ -176,7 +193,16 @@ impl S3 {
         Ok(Self {
             client: client(server.address),
             buckets: AtomicU32::new(0),
-            server,
+            server: Some(server),
+        })
+    }
+
+    /// The buckets of a server that is kept elsewhere and takes any secret.
+    pub(crate) fn at(address: SocketAddr) -> Result<Self> {
+        Ok(Self {
+            client: Client::new(address, Self::ACCESS_KEY_ID, Self::REGION, random_secret()?),
+            buckets: AtomicU32::new(0),
+            server: None,
         })
     }
 }

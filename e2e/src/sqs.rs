@@ -1,4 +1,5 @@
-//! A real SQS server: ElasticMQ with its queues in memory, one for each test process.
+//! A real SQS server: ElasticMQ with its queues in memory, one for each test process; and the same things to do to another
+//! server's queues, which is LocalStack's.
 //!
 //! It keeps visibility, receipts, redrive and per-entry failures as SQS documents them, so that nothing of our SQS side is
 //! tested against an imitation of our own. It does not check signatures.
@@ -28,10 +29,15 @@ const START_MAX: Duration = Duration::from_secs(90);
 /// How long [`Sqs::all_bodies`] looks for more messages.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A running server.
+/// What says whose queues are asked for, as "Authorization header" in the reference of Signature Version 4 has it.
+const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=paraflow-test/20240101/eu-south-2/sqs/aws4_request, \
+    SignedHeaders=host, Signature=none";
+
+/// A running server's queues.
 #[derive(Debug)]
 pub struct Sqs {
-    server: Guarded,
+    /// Ends with this; absent: it is kept elsewhere.
+    _server: Option<Guarded>,
     client: Client,
     account: String,
     queues: AtomicU32,
@@ -59,7 +65,7 @@ pub struct Depth {
 
 impl Sqs {
     /// The region that the server says to be in.
-    pub const REGION: &str = "eu-test-1";
+    pub const REGION: &str = "eu-south-2";
     /// The id of a key; the server takes any.
     pub const ACCESS_KEY_ID: &str = "paraflow-test";
     /// Its secret.
@@ -76,7 +82,7 @@ impl Sqs {
 
     /// Its address, as `http://127.0.0.1:port`.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.server.address)
+        format!("http://{}", self.client.address)
     }
 
     /// What a process under test needs in its environment to sign its requests.
@@ -96,7 +102,7 @@ impl Sqs {
         let dead_name = format!("{name}-dead");
         let dead_letter_url = self.make_plain_queue(&dead_name, &json!({}));
         let policy = json!({
-            "deadLetterTargetArn": format!("arn:aws:sqs:{}:{}:{dead_name}", Self::REGION, self.account),
+            "deadLetterTargetArn": self.arn(&dead_letter_url),
             "maxReceiveCount": receives_max.to_string(),
         });
         let attributes = json!({
@@ -115,6 +121,19 @@ impl Sqs {
         made["QueueUrl"].as_str().expect("a queue has a URL").to_owned()
     }
 
+    /// The name of a queue within AWS.
+    pub fn arn(&self, url: &str) -> String {
+        let name = url.rsplit('/').next().unwrap_or_default();
+        format!("arn:aws:sqs:{}:{}:{name}", Self::REGION, self.account)
+    }
+
+    /// What the server says of a queue, by attribute; [`None`] where there is no such queue.
+    pub fn attributes(&self, url: &str) -> Option<Value> {
+        let request = json!({"QueueUrl": url, "AttributeNames": ["All"]});
+        let mut answer = call(&self.client, "GetQueueAttributes", &request).ok()?;
+        Some(answer["Attributes"].take())
+    }
+
     /// Removes a queue.
     pub fn delete_queue(&self, url: &str) {
         self.must("DeleteQueue", &json!({"QueueUrl": url}));
@@ -123,6 +142,12 @@ impl Sqs {
     /// Puts a message into a queue.
     pub fn send(&self, url: &str, body: &str) {
         self.must("SendMessage", &json!({"QueueUrl": url, "MessageBody": body}));
+    }
+
+    /// Puts a message into a queue that can't be received before so much time has passed.
+    pub fn send_later(&self, url: &str, body: &str, delay: Duration) {
+        let request = json!({"QueueUrl": url, "MessageBody": body, "DelaySeconds": delay.as_secs()});
+        self.must("SendMessage", &request);
     }
 
     /// Takes up to ten messages, as the server describes them, attributes and all; they stay out of sight for as long as
@@ -176,6 +201,15 @@ impl Sqs {
         }
     }
 
+    /// Moves all messages of a dead-letter queue back into the queue, as a person does in AWS' console.
+    pub fn move_back(&self, queue: &Queue) {
+        let (from, to) = (self.arn(&queue.dead_letter_url), self.arn(&queue.url));
+        self.must(
+            "StartMessageMoveTask",
+            &json!({"SourceArn": from, "DestinationArn": to}),
+        );
+    }
+
     fn must(&self, action: &str, request: &Value) -> Value {
         call(&self.client, action, request)
             .unwrap_or_else(|error| panic!("cannot {action} on the SQS server: {error:#}"))
@@ -210,12 +244,21 @@ impl Sqs {
             })
         };
         let server = Guarded::start("elasticmq", START_MAX, command, hello)?;
+        let queues = Self::at(server.address, account(server.address));
         Ok(Self {
-            client: Client::new(server.address, None),
-            account: account(server.address),
-            queues: AtomicU32::new(0),
-            server,
+            _server: Some(server),
+            ..queues
         })
+    }
+
+    /// The queues of a server that is kept elsewhere.
+    pub(crate) fn at(address: SocketAddr, account: String) -> Self {
+        Self {
+            _server: None,
+            client: Client::new(address, None),
+            account,
+            queues: AtomicU32::new(0),
+        }
     }
 }
 
@@ -238,13 +281,15 @@ aws {{ region = "{}", accountId = "{account}" }}
 }
 
 /// One call of SQS' JSON protocol.
-fn call(client: &Client, action: &str, request: &Value) -> Result<Value> {
+pub(crate) fn call(client: &Client, action: &str, request: &Value) -> Result<Value> {
     let answer = client.send(&Request {
         method: "POST",
         path: "/",
         headers: &[
             ("content-type", "application/x-amz-json-1.0"),
             ("x-amz-target", &format!("AmazonSQS.{action}")),
+            // Nobody checks it; where there are several regions, it says which one is meant.
+            ("authorization", AUTHORIZATION),
         ],
         body: request.to_string().as_bytes(),
     })?;

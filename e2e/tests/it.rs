@@ -12,6 +12,7 @@ mod it {
     mod docs;
     mod formats;
     mod jobs;
+    mod localstack;
     mod nothing_lost;
     mod oracle;
     mod pipes;

@@ -7,6 +7,7 @@
 
 mod apply;
 pub mod build;
+mod credentials;
 mod dereference;
 pub mod differ;
 pub mod facts;
@@ -25,7 +26,8 @@ use std::{
 };
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::{Api, Client, ResourceExt as _, runtime::events::Recorder};
+use kube::{Api, Client, ResourceExt as _};
+use pf_work::queue;
 use thiserror::Error;
 use tokio::time::timeout;
 
@@ -35,6 +37,7 @@ use self::{
     facts::{Facts, Trouble},
     life::{Deed, Next, Surroundings, Turn},
     names::Place,
+    report::Teller,
     status::Draft,
 };
 use crate::{
@@ -90,7 +93,7 @@ pub enum Error {
         /// Which.
         url: String,
         /// What it said.
-        source: pf_work::queue::Error,
+        source: queue::Error,
     },
 }
 
@@ -119,7 +122,7 @@ pub struct Controller {
     settings: Settings,
     queues: Queues,
     asker: Asker,
-    recorder: Recorder,
+    teller: Teller,
     metrics: Metrics,
     memory: Mutex<HashMap<String, Memory>>,
     began: Instant,
@@ -133,6 +136,8 @@ struct Memory {
     /// The proof that the history is about: after each, emptiness must show itself anew.
     place: Option<Place>,
     last: Option<Look>,
+    /// Why the queue could not be asked at that look, if it could not.
+    queue: facts::Queue,
     failures: u32,
 }
 
@@ -158,7 +163,7 @@ impl Controller {
     /// Ready to take steps.
     pub fn new(client: Client, settings: Settings, queues: Queues, metrics: Metrics) -> Self {
         Self {
-            recorder: report::recorder(&client, settings.instance.clone()),
+            teller: Teller::new(client.clone(), settings.instance.clone()),
             client,
             settings,
             queues,
@@ -199,20 +204,24 @@ impl Controller {
                         None => return Ok(None),
                     };
                 }
-                Next::MakeQueue => facts.queue = self.queues.make(&job).await,
-                Next::LookAtQueue => facts.queue = self.queues.look(&job).await,
+                Next::MakeQueue => facts.queue = self.queues.make(&job, facts.queue_key.as_ref()).await,
+                Next::LookAtQueue => facts.queue = self.queues.look(&job, facts.queue_key.as_ref()).await,
                 Next::Mark(status) => {
                     self.write(&job, &status, Vec::new()).await?;
                     return Ok(Some(AT_ONCE));
                 }
                 Next::RemoveQueue(queue) => {
-                    let removed = self.queues.remove(&job, &queue).await;
-                    let url = queue.url.clone();
-                    removed.map_err(|source| Error::Queue { url, source })?;
-                    let mut draft = Draft::new(job.status.as_ref(), job.metadata.generation, facts.now);
-                    draft.status.queue = None;
-                    self.write(&job, &draft.status, Vec::new()).await?;
-                    return Ok(Some(AT_ONCE));
+                    let removed = self.queues.remove(&job, facts.queue_key.as_ref(), &queue).await;
+                    let (status, again) = match removed {
+                        Ok(()) => (life::without_queue(&job, &facts), AT_ONCE),
+                        Err(queue::Error::Refused { reason }) => life::keeping_queue(&job, &facts, &queue, &reason),
+                        Err(source) => {
+                            let url = queue.url;
+                            return Err(Error::Queue { url, source });
+                        }
+                    };
+                    self.write(&job, &status, Vec::new()).await?;
+                    return Ok(Some(again));
                 }
                 Next::LetGo => {
                     let let_go = apply::hold(&self.client, &job, false).await;
@@ -269,7 +278,7 @@ impl Controller {
             written.map_err(Error::of("write the status"))?;
             events.extend(report::events(job.status.as_ref(), status));
         }
-        report::publish(&self.recorder, job, &events).await;
+        self.teller.publish(job, &events).await;
         Ok(())
     }
 
@@ -305,6 +314,7 @@ impl Controller {
             facts.idle = memory.history.is_idle(self.settings.idle_for);
             facts.lasts = memory.history.lasts(now);
             facts.backlog_most = memory.history.most_backlog(now, scaler::LAG);
+            facts.queue = memory.queue.clone();
         }
     }
 
@@ -314,12 +324,19 @@ impl Controller {
             let (pod, ip) = (pod.name.clone(), pod.address?);
             Some(fleet::Address { pod, ip })
         });
-        let (asked, answers) = tokio::join!(self.queues.depth(job, queue_url), self.asker.ask(of_workers.collect()));
+        let (asked, answers) = tokio::join!(
+            self.queues.depth(job, facts.queue_key.as_ref(), queue_url),
+            self.asker.ask(of_workers.collect())
+        );
         self.metrics.asked(asked.is_ok());
         self.metrics.heard(&answers);
-        let depth = asked
-            .inspect_err(|error| tracing::warn!(job = job.name_any(), %error, "cannot ask the queue for its depth"))
-            .ok();
+        let (depth, trouble) = match asked {
+            Ok(depth) => (Some(depth), facts::Queue::Unasked),
+            Err(trouble) => {
+                tracing::warn!(job = job.name_any(), ?trouble, "cannot ask the queue for its depth");
+                (None, trouble)
+            }
+        };
         let place = Place::of(job);
         let mut memory = self.memory();
         let memory = memory.entry(job.uid().unwrap_or_default()).or_default();
@@ -341,6 +358,7 @@ impl Controller {
             decision,
         };
         memory.last = Some(look.clone());
+        memory.queue = trouble;
         look
     }
 

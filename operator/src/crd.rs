@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 pub use definition::{definition, schema, yaml};
 pub use discoverer::Discoverer;
 pub use pods::{NetworkPolicy, ServiceAccount};
-pub use queue::{Queue, Sqs};
+pub use queue::{Queue, QueueCredentials, Sqs};
 pub use sink::{
     Compression as SinkCompression, DocumentId, DocumentIdMode, Elasticsearch, ElasticsearchAuth, SecretKey,
     SecretName, Sink, Stats, Stdout,

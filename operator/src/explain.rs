@@ -8,12 +8,13 @@ use serde::Serialize;
 
 use crate::{
     controller::{
-        build::{self, Children, Material},
+        build::{self, Children, Material, QUEUE_KEY},
         life,
         names::{self, Place},
     },
     crd::{IngestJob, QueueStatus},
     plan::shell_quoted,
+    queue::external_id,
     validate::{Complaint, FieldPath},
 };
 
@@ -107,9 +108,18 @@ fn words(job: &IngestJob, queue: &QueueStatus, discoverer: &[String], text: &mut
 }
 
 fn permissions(job: &IngestJob, queue: &QueueStatus, text: &mut String) {
-    let mut operator = vec!["sqs:GetQueueAttributes"];
+    let sqs = job
+        .spec
+        .queue
+        .as_ref()
+        .map(|queue| queue.sqs.clone())
+        .unwrap_or_default();
+    let credentials = sqs.credentials.unwrap_or_default();
+    let mut asking = vec!["sqs:GetQueueAttributes"];
     if queue.owned {
-        operator.extend(["sqs:CreateQueue", "sqs:TagQueue", "sqs:DeleteQueue"]);
+        asking.extend(["sqs:CreateQueue", "sqs:TagQueue", "sqs:DeleteQueue"]);
+    } else if sqs.dead_letter_queue_url.is_none() {
+        asking.push("sqs:GetQueueUrl (dead letters)");
     }
     let discoverer = [
         "s3:ListBucket",
@@ -127,15 +137,38 @@ fn permissions(job: &IngestJob, queue: &QueueStatus, text: &mut String) {
         "sqs:DeleteMessage",
         "sqs:GetQueueUrl and sqs:SendMessage (dead letters)",
     ];
-    for (who, what) in [
-        ("the operator", operator.as_slice()),
-        ("discoverer pods", &discoverer),
-        ("worker pods", &worker),
-    ] {
+    let mut allow = |who: &str, what: &[&str]| {
         writeln!(text, "# AWS must allow {who}: {}", what.join(", ")).expect("writing to a string can't fail");
+    };
+    match (&credentials.secret, &credentials.role_arn) {
+        (Some(secret), _) => {
+            let name = &secret.name;
+            allow(
+                &format!("the key in the Secret {name}, with which the operator asks"),
+                &asking,
+            );
+            allow("the same key, with which discoverer pods sign", &discoverer);
+            allow("the same key, with which worker pods sign", &worker);
+        }
+        (None, role) => {
+            if let Some(arn) = role {
+                let id = external_id(job);
+                allow(
+                    "the operator",
+                    &[&format!("sts:AssumeRole of {arn}, with the external ID {id}")],
+                );
+                allow("that role", &asking);
+            } else {
+                allow("the operator", &asking);
+            }
+            allow("discoverer pods", &discoverer);
+            allow("worker pods", &worker);
+        }
     }
-    for (secret, keys) in build::secrets(job) {
-        let namespace = job.namespace().unwrap_or_default();
+    let key = [QUEUE_KEY[0].0, QUEUE_KEY[1].0];
+    let of_queue = build::queue_secret(job).map(|secret| (secret, key.to_vec()));
+    let namespace = job.namespace().unwrap_or_default();
+    for (secret, keys) in build::secrets(job).into_iter().chain(of_queue) {
         let keys = keys.join(", ");
         writeln!(
             text,

@@ -2,17 +2,24 @@
 //!
 //! Errors are told in two kinds, because they are met in two ways: what somebody must change, and what may pass.
 
-use std::{collections::HashMap, time::Duration};
+mod identity;
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use kube::ResourceExt as _;
 use pf_work::{
     queue::Error,
     sqs::{
-        AccessKey, Options, Patience, Role, SqsQueue,
+        AccessKey, Identity, Options, Patience, Role, SqsQueue,
         admin::{Admin, Wish},
     },
 };
 use tokio::sync::Mutex;
+
+pub use self::identity::{Own, external_id};
 
 use crate::{
     controller::{
@@ -36,25 +43,43 @@ const PATIENCE: Patience = Patience {
     backoff_max: Duration::from_secs(1),
 };
 
+/// A handle that nobody has used for so long is dropped, with its connections and the key in it.
+const IDLE_MAX: Duration = Duration::from_mins(5);
+
 /// How to reach queues. Handles are kept, with their connections and credentials.
 #[derive(Debug, Default)]
 pub struct Queues {
-    /// Instead of what the environment has.
-    key: Option<AccessKey>,
-    handles: Mutex<HashMap<String, SqsQueue>>,
+    own: Own,
+    handles: Mutex<HashMap<Handle, Kept>>,
 }
 
+/// What a handle is kept by: all that it was made of, so that no job asks a queue as another one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Handle {
+    url: String,
+    region: Option<String>,
+    endpoint: Option<String>,
+    identity: Identity,
+}
+
+#[derive(Debug)]
+struct Kept {
+    queue: SqsQueue,
+    used: Instant,
+}
+
+/// Each of these asks with `key` where the job names a Secret, which must hold it.
 impl Queues {
-    /// Signs with this key; without one, as the environment says.
-    pub fn new(key: Option<AccessKey>) -> Self {
+    /// The operator's own identity is this one, and jobs' roles are taken on by it.
+    pub fn new(own: Own) -> Self {
         Self {
-            key,
+            own,
             handles: Mutex::default(),
         }
     }
 
     /// Makes the queue of a job that has none, or finds it as it was made before.
-    pub async fn make(&self, job: &IngestJob) -> Queue {
+    pub async fn make(&self, job: &IngestJob, key: Option<&AccessKey>) -> Queue {
         let run = Place::of(job).run;
         let sqs = sqs(job);
         let namespace = job.namespace().unwrap_or_default();
@@ -68,32 +93,52 @@ impl Queues {
                 ("paraflow.dev/uid".to_owned(), job.uid().unwrap_or_default()),
             ]),
         };
-        match self.admin(&sqs).await.make(&wish).await {
+        let made = match self.admin(job, key).await {
+            Ok(admin) => admin.make(&wish).await,
+            Err(error) => Err(error),
+        };
+        match made {
             Ok(made) => Queue::Ready(QueueStatus {
                 url: made.url,
                 dead_letter_queue_url: Some(made.dead_letter_url),
                 owned: true,
             }),
-            Err(error) => of_error(error),
+            Err(error) => of_error(job, error),
         }
     }
 
-    /// Looks whether the queue that a job names can be used.
-    pub async fn look(&self, job: &IngestJob) -> Queue {
-        let url = sqs(job).url.unwrap_or_default();
-        match self.handle(job, &url).await {
+    /// Looks whether the queue that a job names can be used, by workers too: with a dead-letter queue that is there.
+    pub async fn look(&self, job: &IngestJob, key: Option<&AccessKey>) -> Queue {
+        let Sqs {
+            url,
+            dead_letter_queue_url,
+            ..
+        } = sqs(job);
+        let url = url.unwrap_or_default();
+        let looked = match self.handle(job, key, &url) {
+            Ok(handle) => {
+                let options = Options {
+                    dead_letter_url: dead_letter_queue_url,
+                    ..handle.options()
+                };
+                SqsQueue::connect(options, Role::Source).await
+            }
+            Err(error) => Err(error),
+        };
+        match looked {
             Ok(_) => Queue::Ready(QueueStatus {
                 url,
                 dead_letter_queue_url: None,
                 owned: false,
             }),
-            Err(error) => of_error(error),
+            Err(error) => of_error(job, error),
         }
     }
 
-    /// How much is in a job's queue.
-    pub async fn depth(&self, job: &IngestJob, url: &str) -> Result<Depth, Error> {
-        let depth = self.handle(job, url).await?.depth().await?;
+    /// How much is in a job's queue; the error is the trouble that it is in.
+    pub async fn depth(&self, job: &IngestJob, key: Option<&AccessKey>, url: &str) -> Result<Depth, Queue> {
+        let depth = async { self.kept(self.handle(job, key, url)?).await?.depth().await };
+        let depth = depth.await.map_err(|error| of_error(job, error))?;
         Ok(Depth {
             visible: depth.visible,
             in_flight: depth.in_flight,
@@ -102,40 +147,72 @@ impl Queues {
     }
 
     /// Removes a queue that a job made, and its dead-letter queue.
-    pub async fn remove(&self, job: &IngestJob, queue: &QueueStatus) -> Result<(), Error> {
-        let admin = self.admin(&sqs(job)).await;
-        for url in [Some(&queue.url), queue.dead_letter_queue_url.as_ref()]
-            .into_iter()
-            .flatten()
-        {
-            admin.remove(url).await?;
-        }
-        self.handles.lock().await.remove(&queue.url);
+    pub async fn remove(&self, job: &IngestJob, key: Option<&AccessKey>, queue: &QueueStatus) -> Result<(), Error> {
+        let removed = async {
+            let admin = self.admin(job, key).await?;
+            for url in [Some(&queue.url), queue.dead_letter_queue_url.as_ref()]
+                .into_iter()
+                .flatten()
+            {
+                admin.remove(url).await?;
+            }
+            Ok(())
+        };
+        removed.await.map_err(|error| told(job, error))?;
+        self.handles.lock().await.retain(|handle, _| handle.url != queue.url);
         Ok(())
     }
 
-    async fn handle(&self, job: &IngestJob, url: &str) -> Result<SqsQueue, Error> {
-        if let Some(handle) = self.handles.lock().await.get(url) {
-            return Ok(handle.clone());
-        }
+    fn handle(&self, job: &IngestJob, key: Option<&AccessKey>, url: &str) -> Result<Handle, Error> {
         let Sqs { region, endpoint, .. } = sqs(job);
-        let options = Options {
+        Ok(Handle {
+            url: url.to_owned(),
             region,
             endpoint,
-            access_key: self.key.clone(),
-            patience: PATIENCE,
-            ..Options::new(url)
-        };
-        let handle = SqsQueue::connect(options, Role::Sink).await?;
-        self.handles.lock().await.insert(url.to_owned(), handle.clone());
-        Ok(handle)
+            identity: self.own.identity(job, key)?,
+        })
     }
 
-    async fn admin(&self, sqs: &Sqs) -> Admin {
-        let (region, endpoint) = (sqs.region.clone(), sqs.endpoint.clone());
-        match &self.key {
-            Some(key) => Admin::with_key(region, endpoint, PATIENCE, key.clone()).await,
-            None => Admin::new(region, endpoint, PATIENCE).await,
+    /// A handle that was made before, or a new one. Those that nobody needs any more are dropped.
+    async fn kept(&self, handle: Handle) -> Result<SqsQueue, Error> {
+        let now = Instant::now();
+        {
+            let mut handles = self.handles.lock().await;
+            handles.retain(|_, kept| now.duration_since(kept.used) < IDLE_MAX);
+            if let Some(kept) = handles.get_mut(&handle) {
+                kept.used = now;
+                return Ok(kept.queue.clone());
+            }
+        }
+        let queue = SqsQueue::connect(handle.options(), Role::Sink).await?;
+        let kept = Kept {
+            queue: queue.clone(),
+            used: now,
+        };
+        self.handles.lock().await.insert(handle, kept);
+        Ok(queue)
+    }
+
+    async fn admin(&self, job: &IngestJob, key: Option<&AccessKey>) -> Result<Admin, Error> {
+        let Sqs { region, endpoint, .. } = sqs(job);
+        Ok(Admin::new(region, endpoint, PATIENCE, self.own.identity(job, key)?).await)
+    }
+}
+
+impl Handle {
+    fn options(&self) -> Options {
+        let Self {
+            url,
+            region,
+            endpoint,
+            identity,
+        } = self.clone();
+        Options {
+            region,
+            endpoint,
+            identity,
+            patience: PATIENCE,
+            ..Options::new(url)
         }
     }
 }
@@ -148,12 +225,28 @@ fn sqs(job: &IngestJob) -> Sqs {
         .unwrap_or_default()
 }
 
-fn of_error(error: Error) -> Queue {
-    match error {
+/// What an error means for a job.
+fn of_error(job: &IngestJob, error: Error) -> Queue {
+    match told(job, error) {
         Error::Refused { reason } => Queue::Refused { why: reason },
         Error::Unavailable { reason } => Queue::Unavailable { why: reason },
         Error::LeaseLost => Queue::Unavailable {
             why: "the queue speaks of a lease, and there is none".to_owned(),
         },
+    }
+}
+
+/// The error with what its reader can do: where the queue was looked for, as whom, and in the words of a job.
+fn told(job: &IngestJob, error: Error) -> Error {
+    let Error::Refused { reason } = error else { return error };
+    let reason = reason.replace("--sqs-dead-letter-queue-url", "spec.queue.sqs.deadLetterQueueUrl");
+    let who = identity::name(job);
+    let place = sqs(job)
+        .region
+        .map_or(String::new(), |region| format!(", in the region {region}"));
+    Error::Refused {
+        reason: format!(
+            "{reason}. It was asked as {who}{place}: correct spec.queue.sqs, or what is allowed (`pf-operator explain` lists it)"
+        ),
     }
 }

@@ -17,5 +17,7 @@ mod golden;
 mod processes;
 #[path = "it/program.rs"]
 mod program;
+#[path = "it/queues.rs"]
+mod queues;
 #[path = "it/rules.rs"]
 mod rules;

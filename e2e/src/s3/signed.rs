@@ -29,6 +29,10 @@ impl Client {
         }
     }
 
+    pub(super) fn address(&self) -> SocketAddr {
+        self.http.address
+    }
+
     /// Sends one request; `path` and `query` are percent-encoded, and the query is in canonical form.
     pub(super) fn send(&self, method: &str, path: &str, query: &str, body: &[u8]) -> Result<Answer> {
         let question = if query.is_empty() { "" } else { "?" };

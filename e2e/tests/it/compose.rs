@@ -49,6 +49,20 @@ fn kubernetes_is_built_from_the_modules_of_its_version() {
 }
 
 #[test]
+fn localstack_is_installed_from_a_lock_of_its_version_with_checksums() {
+    let lock = read("servers/localstack/requirements.txt");
+    let wanted = format!("localstack-core=={} ", pinned()["localstack"]);
+    assert!(lock.contains(&wanted), "requirements.txt must have {wanted}");
+    let pins = lock.lines().filter(|line| line.contains("==")).count();
+    let hashed = lock
+        .split("==")
+        .skip(1)
+        .filter(|pin| pin.contains("--hash=sha256:"))
+        .count();
+    assert_eq!(pins, hashed);
+}
+
+#[test]
 fn compose_opens_on_this_machine_alone_the_ports_that_its_head_tells() {
     let text = read("compose.yaml");
     let told = text.lines().filter_map(|line| {

@@ -5,8 +5,8 @@
 //! never comes back again and again.
 //!
 //! `message` reads bodies, `held` knows which items of a message are settled, `batch` makes calls on several entries,
-//! `start` checks the queue before anything is done, `letters` keeps dead letters and reads them, `fault` makes sense of
-//! errors. Only this room knows the SQS SDK.
+//! `start` checks the queue before anything is done, `letters` keeps dead letters and reads them, `identity` says who signs,
+//! `fault` makes sense of errors. Only this room knows the SQS SDK.
 
 mod address;
 pub mod admin;
@@ -14,6 +14,7 @@ mod batch;
 mod client;
 mod fault;
 mod held;
+mod identity;
 mod letters;
 mod message;
 mod source;
@@ -21,7 +22,6 @@ mod start;
 
 use std::{
     error::Error as StdError,
-    fmt,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -43,6 +43,7 @@ use crate::{
 
 pub use self::{
     batch::CALLS_IN_FLIGHT_MAX,
+    identity::{AccessKey, AssumedRole, Identity},
     letters::{DeadLetter, Letters},
 };
 
@@ -55,9 +56,8 @@ pub struct Options {
     pub endpoint: Option<String>,
     /// Region where the URL names none; from the environment or profile when absent, else `us-east-1`.
     pub region: Option<String>,
-    /// The key that requests are signed with; from the environment when absent (the default chain: variables, profile,
-    /// web identity, pod or instance role), and then refreshed before it expires.
-    pub access_key: Option<AccessKey>,
+    /// As whom requests are signed.
+    pub identity: Identity,
     /// How long a lease holds unless it is extended, in whole seconds up to twelve hours; absent: as the queue says.
     pub visibility: Option<Duration>,
     /// Where dead letters go; absent: the queue that the redrive policy names.
@@ -77,7 +77,7 @@ impl Options {
             url: url.into(),
             endpoint: None,
             region: None,
-            access_key: None,
+            identity: Identity::default(),
             visibility: None,
             dead_letter_url: None,
             worker: String::new(),
@@ -102,23 +102,6 @@ impl Options {
             ));
         }
         Ok(())
-    }
-}
-
-/// A key that does not change during the life of a queue's handle, where there is no environment to find one in.
-#[derive(Clone)]
-pub struct AccessKey {
-    /// Its id.
-    pub id: String,
-    /// Its secret, which no message and no `Debug` shows.
-    pub secret: String,
-}
-
-impl fmt::Debug for AccessKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AccessKey")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
     }
 }
 

@@ -2,12 +2,16 @@
 
 mod account;
 mod budget;
+mod credentials;
 mod deployment;
 mod job;
 mod network;
 mod pod;
 
-pub(crate) use self::pod::secrets;
+pub(crate) use self::{
+    credentials::{QUEUE_KEY, queue_secret},
+    pod::secrets,
+};
 
 use k8s_openapi::{
     api::{

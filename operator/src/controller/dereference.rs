@@ -18,7 +18,7 @@ use pf_work::{discovery::Discovered, proof::Summary};
 use serde::de::DeserializeOwned;
 
 use super::{
-    build,
+    build, credentials,
     facts::{Child, Facts, Trouble, WorkerPod},
     names::{self, Place, Role},
 };
@@ -39,7 +39,7 @@ pub(super) async fn facts(client: &Client, job: &IngestJob) -> Result<Facts, kub
     let jobs = Api::<Job>::namespaced(client.clone(), &namespace);
     let pods = Api::<Pod>::namespaced(client.clone(), &namespace);
     let (workers, account) = (names::child(job, Role::Worker, Place::of(job)), names::account(job));
-    let (jobs, pods, workers, budget, account, network, secrets) = tokio::try_join!(
+    let (jobs, pods, workers, budget, account, network, secrets, queue_key) = tokio::try_join!(
         jobs.list(&of_job),
         pods.list(&of_job),
         child::<Deployment>(client, job, &workers),
@@ -47,14 +47,21 @@ pub(super) async fn facts(client: &Client, job: &IngestJob) -> Result<Facts, kub
         child::<ServiceAccount>(client, job, &account),
         child::<NetworkPolicy>(client, job, &account),
         secrets(client, job, &namespace),
+        credentials::queue_key(client, job, &namespace),
     )?;
     let (jobs, others): (Vec<Job>, Vec<Job>) = jobs.items.into_iter().partition(|child| is_owned(child, job));
-    let (secrets_hash, missing) = secrets;
+    let (secrets_hash, mut missing) = secrets;
+    let queue_key = queue_key.unwrap_or_else(|complaint| {
+        missing.push(complaint);
+        None
+    });
+    let secrets_hash = credentials::hash_with(secrets_hash, queue_key.as_ref());
     let mut facts = Facts {
         now: Timestamp::now(),
         jobs: jobs.iter().map(kube::ResourceExt::name_any).collect(),
         secrets_hash,
         missing,
+        queue_key,
         ..Facts::default()
     };
     let ours = [Role::Discoverer, Role::Verify, Role::Redrive].map(|role| names::child(job, role, Place::of(job)));

@@ -10,7 +10,7 @@ use k8s_openapi::{
     },
     jiff::Timestamp,
 };
-use pf_work::{discovery::Discovered, proof::Summary};
+use pf_work::{discovery::Discovered, proof::Summary, sqs::AccessKey};
 
 use crate::{
     crd::QueueStatus,
@@ -54,6 +54,8 @@ pub struct Facts {
     pub secrets_hash: String,
     /// What is wrong with what the job names: Secrets and keys that are not there.
     pub missing: Vec<Complaint>,
+    /// The key that the queue is asked with, where the job names a Secret for it.
+    pub queue_key: Option<AccessKey>,
     /// How the queue is, as far as it was asked.
     pub queue: Queue,
     /// What the queue holds, if it could be asked.

@@ -9,6 +9,8 @@ mod leaving;
 mod proving;
 mod working;
 
+pub use self::leaving::{keeping_queue, without_queue};
+
 use std::time::Duration;
 
 use k8s_openapi::{

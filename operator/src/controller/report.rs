@@ -1,13 +1,17 @@
 //! What people are told besides the status: an event for every turn of a job's life that somebody cares about. Pure, but for
-//! the publishing.
+//! the publishing, which is in `teller`.
+
+mod teller;
 
 use kube::{
-    Client, Resource as _,
+    Client,
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
 
+pub(super) use self::teller::Teller;
+
 use super::status;
-use crate::crd::{IngestJob, IngestJobStatus, Phase};
+use crate::crd::{IngestJobStatus, Phase};
 
 /// The longest note that the API server takes, in bytes.
 const NOTE_BYTES_MAX: usize = 1024;
@@ -62,15 +66,6 @@ pub(super) fn events(last: Option<&IngestJobStatus>, now: &IngestJobStatus) -> V
 pub(super) fn scaled(status: &IngestJobStatus) -> Event {
     let note = status.scaling.clone().unwrap_or_default();
     event(EventType::Normal, "Scaled", "Scale", note)
-}
-
-/// Publishes events. One that can't be published is logged: an event is never worth a job's progress.
-pub(super) async fn publish(recorder: &Recorder, job: &IngestJob, events: &[Event]) {
-    for event in events {
-        if let Err(error) = recorder.publish(event, &job.object_ref(&())).await {
-            tracing::warn!(%error, reason = event.reason, "cannot publish an event");
-        }
-    }
 }
 
 fn condition<'a>(

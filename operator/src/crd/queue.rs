@@ -3,7 +3,10 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::wording::{ADDRESS, REGION, SERVER, must_be};
+use super::{
+    SecretName,
+    wording::{ADDRESS, REGION, ROLE, SERVER, must_be},
+};
 
 /// How work items travel from the discoverer to the workers.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,4 +51,29 @@ pub struct Sqs {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000), extend("default" = 5))]
     pub max_receives: Option<u32>,
+    /// As whom the queue is asked, made and deleted. Absent: as the operator itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<QueueCredentials>,
+}
+
+/// As whom the queue is asked, made and deleted.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.secret) != has(self.roleArn)").message("give exactly one of secret and roleArn"))]
+pub struct QueueCredentials {
+    /// A Secret of the job's namespace with a key of AWS: `accessKeyId`, `secretAccessKey`, and `sessionToken` if the key has
+    /// one. The job's pods sign with it too, also what they ask of S3: they find it in their environment. When the Secret
+    /// gets another content, the operator uses it at once, and workers are replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretName>,
+    /// An IAM role that the operator takes on for this job. Its trust policy must let the operator's identity do so, and should
+    /// ask for the external ID `NAMESPACE/NAME` of the job, so that no other job can use the role. The job's pods do not
+    /// take it on: they sign as their service account does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 20, max = 2048),
+        pattern(r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[-a-zA-Z0-9_+=,.@/]+$")
+    )]
+    #[schemars(transform = must_be(ROLE, "arn:aws:iam::123456789012:role/paraflow-queues"))]
+    pub role_arn: Option<String>,
 }

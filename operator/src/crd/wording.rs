@@ -34,6 +34,7 @@ pub(super) const TIME: &str = "a date, or a date and time with its zone (RFC 333
 pub(super) const REGION: &str = "the name of a region";
 pub(super) const SERVER: &str = "the address of a server, with http:// or https:// and without a path";
 pub(super) const ADDRESS: &str = "an address with http:// or https://";
+pub(super) const ROLE: &str = "the ARN of an IAM role";
 pub(super) const INDEX: &str =
     r"a name in lower case that does not begin with - _ or +, without blanks and \ / * ? < > | , #";
 pub(super) const OBJECT_NAME: &str = "the name of an object of Kubernetes: lower-case letters, digits, `-` and `.`";

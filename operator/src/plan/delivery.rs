@@ -24,6 +24,7 @@ pub(super) fn queue(queue: Option<&Queue>, settings: &Settings<'_>, plan: &mut P
         endpoint,
         visibility_timeout_seconds,
         max_receives,
+        credentials,
     } = match (queue, settings.cluster) {
         (Some(Queue { sqs }), _) => sqs,
         (None, Some(_)) => &own,
@@ -41,6 +42,14 @@ pub(super) fn queue(queue: Option<&Queue>, settings: &Settings<'_>, plan: &mut P
         (Some(queue_url), dead_letter_queue_url)
     } else {
         here(url.as_deref(), region.as_deref(), refused);
+        // In a cluster they are in the environment of pods.
+        if credentials.is_some() {
+            refuse(
+                refused,
+                "spec.queue.sqs.credentials",
+                "is not supported by `pf-operator local`: leave it out, the programs sign as your environment says",
+            );
+        }
         flag(&mut plan.worker, "exit-when-idle", Some(IDLE));
         if max_receives.is_some() {
             plan.unused.push("spec.queue.sqs.maxReceives");

@@ -187,6 +187,53 @@ fn a_text_of_the_wrong_form_is_shown_with_what_would_be_right() {
 }
 
 #[test]
+fn credentials_of_a_queue_are_a_secret_or_a_role_and_only_for_a_cluster() {
+    for (credentials, expected) in [
+        (
+            "{}",
+            expect![[r#"
+        pf-operator: job.yaml:9:17: spec.queue.sqs.credentials: give exactly one of secret and roleArn
+    "#]],
+        ),
+        (
+            "{secret: {name: a}, roleArn: 'arn:aws:iam::123456789012:role/b'}",
+            expect![[r#"
+        pf-operator: job.yaml:9:17: spec.queue.sqs.credentials: give exactly one of secret and roleArn
+    "#]],
+        ),
+        (
+            "{roleArn: 'arn:aws:iam::123456789012:user/b'}",
+            expect![[r#"
+        pf-operator: job.yaml:9:31: spec.queue.sqs.credentials.roleArn: must be the ARN of an IAM role, as in `arn:aws:iam::123456789012:role/paraflow-queues`, not `arn:aws:iam::123456789012:user/b`
+    "#]],
+        ),
+        (
+            "{secret: {name: My_Keys}}",
+            expect![[r#"
+        pf-operator: job.yaml:9:40: spec.queue.sqs.credentials.secret.name: must be the name of an object of Kubernetes: lower-case letters, digits, `-` and `.`, as in `elasticsearch-credentials`, not `My_Keys`
+    "#]],
+        ),
+        (
+            "{accessKeyId: AKIA}",
+            expect![[r#"
+        pf-operator: job.yaml:9:31: spec.queue.sqs.credentials.accessKeyId: is no known field: the fields here are roleArn, secret
+    "#]],
+        ),
+    ] {
+        let queue = format!("  queue: {{sqs: {{credentials: {credentials}}}}}\n  sink:");
+        check(("  sink:", &queue), &expected);
+    }
+    let queue =
+        "  queue: {sqs: {url: 'https://sqs.eu-west-1.amazonaws.com/1/a', credentials: {secret: {name: aws}}}}\n  sink:";
+    check(
+        ("  sink:", queue),
+        &expect![[r#"
+        pf-operator: job.yaml:9:65: spec.queue.sqs.credentials: is not supported by `pf-operator local`: leave it out, the programs sign as your environment says
+    "#]],
+    );
+}
+
+#[test]
 fn a_whole_number_is_a_quantity() {
     let job = GOOD.replace(
         "  sink:",

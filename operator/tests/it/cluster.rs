@@ -15,6 +15,8 @@ mod life;
 mod mutations;
 #[path = "cluster/program.rs"]
 mod program;
+#[path = "cluster/queues.rs"]
+mod queues;
 #[path = "cluster/schema.rs"]
 mod schema;
 #[path = "cluster/spy.rs"]

@@ -59,3 +59,35 @@ fn what_a_cluster_cannot_run_is_told_with_its_line() {
     "#]]
     .assert_eq(text(&output.stderr));
 }
+
+/// What an explanation says of permissions and Secrets.
+fn permissions(credentials: &str) -> String {
+    let queue = format!("  queue: {{sqs: {{credentials: {credentials}}}}}\n  sink:");
+    let output = explain(&JOB.replacen("  sink:", &queue, 1));
+    assert!(output.status.success(), "{}", outcome(&output));
+    let says = |line: &&str| line.contains("AWS must allow") || line.contains("must have the Secret");
+    let lines: Vec<&str> = text(&output.stdout).lines().filter(says).collect();
+    lines.join("\n") + "\n"
+}
+
+#[test]
+fn who_must_be_allowed_what_depends_on_the_credentials_of_the_queue() {
+    expect![[r#"
+        # AWS must allow the key in the Secret aws, with which the operator asks: sqs:GetQueueAttributes, sqs:CreateQueue, sqs:TagQueue, sqs:DeleteQueue
+        # AWS must allow the same key, with which discoverer pods sign: s3:ListBucket, s3:GetObject, s3:PutObject (state), sqs:GetQueueAttributes, sqs:SendMessage
+        # AWS must allow the same key, with which worker pods sign: s3:GetObject, s3:PutObject (state), sqs:GetQueueAttributes, sqs:ReceiveMessage, sqs:ChangeMessageVisibility, sqs:DeleteMessage, sqs:GetQueueUrl and sqs:SendMessage (dead letters)
+        # The namespace ingest must have the Secret es-ca with ca.crt
+        # The namespace ingest must have the Secret es-user with password, username
+        # The namespace ingest must have the Secret aws with accessKeyId, secretAccessKey
+    "#]]
+    .assert_eq(&permissions("{secret: {name: aws}}"));
+    expect![[r#"
+        # AWS must allow the operator: sts:AssumeRole of arn:aws:iam::123456789012:role/queues, with the external ID ingest/logs
+        # AWS must allow that role: sqs:GetQueueAttributes, sqs:CreateQueue, sqs:TagQueue, sqs:DeleteQueue
+        # AWS must allow discoverer pods: s3:ListBucket, s3:GetObject, s3:PutObject (state), sqs:GetQueueAttributes, sqs:SendMessage
+        # AWS must allow worker pods: s3:GetObject, s3:PutObject (state), sqs:GetQueueAttributes, sqs:ReceiveMessage, sqs:ChangeMessageVisibility, sqs:DeleteMessage, sqs:GetQueueUrl and sqs:SendMessage (dead letters)
+        # The namespace ingest must have the Secret es-ca with ca.crt
+        # The namespace ingest must have the Secret es-user with password, username
+    "#]]
+    .assert_eq(&permissions("{roleArn: 'arn:aws:iam::123456789012:role/queues'}"));
+}

@@ -59,6 +59,29 @@ fn what_a_started_job_reads_and_writes_is_fixed() {
 }
 
 #[test]
+fn a_queue_is_asked_with_a_key_or_as_a_role() {
+    let with = |credentials: &str| {
+        let text = JOB.replace("/1/logs'", &format!("/1/logs', credentials: {credentials}"));
+        JobFile::parse(text, "job.yaml".to_owned(), PathBuf::new())
+    };
+    let role = "arn:aws-cn:iam::123456789012:role/team/queues";
+    for good in ["{secret: {name: aws}}".to_owned(), format!("{{roleArn: '{role}'}}")] {
+        with(&good).unwrap();
+    }
+    for bad in ["{}".to_owned(), format!("{{secret: {{name: aws}}, roleArn: '{role}'}}")] {
+        let told = with(&bad).unwrap_err().to_string();
+        assert!(told.contains("give exactly one of secret and roleArn"), "{told}");
+    }
+    let before = started(job(JOB.to_owned()));
+    let after = started(with("{secret: {name: aws}}").unwrap().job);
+    assert_eq!(
+        update_rules(&after, &before).len(),
+        1,
+        "as whom is fixed with the queue"
+    );
+}
+
+#[test]
 fn the_number_of_workers_of_a_started_job_may_change() {
     let before = started(job(JOB.to_owned()));
     let after = started(job(JOB.replace("max: 4", "max: 8")));

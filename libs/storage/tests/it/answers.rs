@@ -92,7 +92,7 @@ async fn a_bucket_in_another_region_is_denied_with_that_regions_name() {
     let malformed = Fault::error(
         400,
         "AuthorizationHeaderMalformed",
-        "The authorization header is malformed; the region 'eu-test-1' is wrong; expecting 'ap-south-2'",
+        "The authorization header is malformed; the region 'eu-south-2' is wrong; expecting 'ap-south-2'",
         &[],
     );
     // As an answer to HEAD, which has no body.
@@ -107,7 +107,7 @@ async fn a_bucket_in_another_region_is_denied_with_that_regions_name() {
         silent("301 Moved Permanently"),
         silent("400 Bad Request"),
     ] {
-        let reason = "the bucket is in region ap-south-2 and was asked for in eu-test-1; use `--region ap-south-2`";
+        let reason = "the bucket is in region ap-south-2 and was asked for in eu-south-2; use `--region ap-south-2`";
         let (page, requests) = list_answered(answer.clone()).await;
         let error = page.unwrap_err();
         assert!(matches!(error, Error::Denied { .. }), "{error:?}");

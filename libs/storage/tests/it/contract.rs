@@ -1,16 +1,24 @@
-//! Both schemes hold the contract.
+//! Both schemes hold the contract, S3's on two servers by different hands.
 
 use pf_storage::contract;
 
 use crate::worlds::{Bucket, Folder};
 
-macro_rules! both_hold {
+macro_rules! all_hold {
     ($($clause:ident)*) => {
         mod file {
             use super::*;
             $(#[tokio::test]
             async fn $clause() {
                 contract::$clause(&Folder::new()).await;
+            })*
+        }
+
+        mod localstack {
+            use super::*;
+            $(#[tokio::test]
+            async fn $clause() {
+                contract::$clause(&Bucket::on_localstack()).await;
             })*
         }
 
@@ -24,7 +32,7 @@ macro_rules! both_hold {
     };
 }
 
-both_hold! {
+all_hold! {
     lists_in_the_order_of_the_keys_bytes
     reads_what_it_lists
     a_prefix_may_end_anywhere

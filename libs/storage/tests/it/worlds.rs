@@ -1,8 +1,8 @@
-//! Places to put objects: a temporary folder, and a new bucket on the test process's S3 server.
+//! Places to put objects: a temporary folder, and a new bucket on one of the test process's S3 servers.
 
 use std::{path::PathBuf, time::Duration};
 
-use pf_e2e::S3;
+use pf_e2e::{LocalStack, S3};
 use pf_storage::{ObjectUri, Options, Patience, Storage, contract::World, store::AccessKey};
 use tempfile::TempDir;
 
@@ -53,22 +53,32 @@ impl World for Folder {
 
 /// A new bucket.
 pub(crate) struct Bucket {
+    server: &'static S3,
     pub(crate) name: String,
     pub(crate) storage: Storage,
 }
 
 impl Bucket {
     pub(crate) fn new() -> Self {
+        Self::through(options(&S3::shared().endpoint()))
+    }
+
+    /// On the other server.
+    pub(crate) fn on_localstack() -> Self {
+        let server = LocalStack::shared().s3();
         Self {
-            name: S3::shared().make_bucket("storage"),
-            storage: Storage::new(options(&S3::shared().endpoint())),
+            server,
+            name: server.make_bucket("storage"),
+            storage: Storage::new(options(&server.endpoint())),
         }
     }
 
     /// The bucket through another handle.
     pub(crate) fn through(options: Options) -> Self {
+        let server = S3::shared();
         Self {
-            name: S3::shared().make_bucket("storage"),
+            server,
+            name: server.make_bucket("storage"),
             storage: Storage::new(options),
         }
     }
@@ -99,7 +109,7 @@ impl World for Bucket {
 
     fn put(&self, key: &str, bytes: &[u8]) {
         let key = format!("{}{key}", self.root().key());
-        S3::shared().put(&self.name, &key, bytes);
+        self.server.put(&self.name, &key, bytes);
     }
 }
 

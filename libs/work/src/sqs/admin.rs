@@ -7,7 +7,7 @@ use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_sqs::{Client, error::ProvideErrorMetadata as _, types::QueueAttributeName};
 
-use super::{AccessKey, Options, Patience, address::Address, client, fault, seconds};
+use super::{Identity, Options, Patience, address::Address, client, fault, seconds};
 use crate::queue::Error;
 
 /// The longest that SQS keeps a message ("Amazon SQS message quotas" in its developer guide): a job may rest for days.
@@ -44,30 +44,11 @@ pub struct Made {
 impl Admin {
     /// Gets ready to ask AWS in a region, or an SQS-compatible server. Without a region, the environment's is taken. Nothing
     /// is asked yet.
-    pub async fn new(region: Option<String>, endpoint: Option<String>, patience: Patience) -> Self {
-        Self::signing(region, endpoint, patience, None).await
-    }
-
-    /// The same with a key that does not change, where there is no environment to find one in.
-    pub async fn with_key(
-        region: Option<String>,
-        endpoint: Option<String>,
-        patience: Patience,
-        key: AccessKey,
-    ) -> Self {
-        Self::signing(region, endpoint, patience, Some(key)).await
-    }
-
-    async fn signing(
-        region: Option<String>,
-        endpoint: Option<String>,
-        patience: Patience,
-        access_key: Option<AccessKey>,
-    ) -> Self {
+    pub async fn new(region: Option<String>, endpoint: Option<String>, patience: Patience, identity: Identity) -> Self {
         let address = Address { region, endpoint };
         let options = Options {
             // Only an address is needed to connect, and there is none of a queue yet.
-            access_key,
+            identity,
             patience,
             ..Options::new("")
         };

@@ -11,13 +11,13 @@ use aws_config::{
 use aws_sdk_sqs::{
     Client,
     config::{
-        Builder, Credentials,
+        Builder,
         retry::{RetryConfig, RetryPartition, TokenBucket},
         timeout::TimeoutConfig,
     },
 };
 
-use super::{AccessKey, Options, Patience, address::Address};
+use super::{Options, Patience, address::Address};
 
 /// Where neither URL, option nor environment says a region.
 const REGION_DEFAULT: &str = "us-east-1";
@@ -27,22 +27,34 @@ const REGION_DEFAULT: &str = "us-east-1";
 /// multiplied by the number of attempts.
 const RETRY_TOKENS_MAX: usize = 500;
 
-/// A client. Credentials are looked for when the first request is signed, and again before they expire.
+/// A client. To find out who signs takes much room: it is on the heap, not in each future that may connect.
 pub(super) async fn connect(options: &Options, address: &Address) -> Client {
+    Box::pin(set_up(options, address)).await
+}
+
+/// Credentials are looked for when the first request is signed, and again before they expire.
+async fn set_up(options: &Options, address: &Address) -> Client {
     let region = address.region.clone().or_else(|| options.region.clone());
     let region = RegionProviderChain::first_try(region.map(Region::new))
         .or_else(EnvironmentVariableRegionProvider::new())
         .or_else(ProfileFileRegionProvider::new())
-        .or_else(REGION_DEFAULT);
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).region(region);
-    if let Some(AccessKey { id, secret }) = &options.access_key {
-        loader = loader.credentials_provider(Credentials::new(id, secret, None, None, "Options"));
-    }
+        .or_else(REGION_DEFAULT)
+        .region()
+        .await;
+    let patience = &options.patience;
+    let base = || {
+        let loader = aws_config::defaults(BehaviorVersion::latest());
+        let loader = loader.timeout_config(timeouts(patience, Duration::ZERO));
+        match &region {
+            Some(region) => loader.region(region.clone()),
+            None => loader,
+        }
+    };
+    let mut loader = options.identity.sign(base).await;
     if let Some(endpoint) = options.endpoint.as_ref().or(address.endpoint.as_ref()) {
         loader = loader.endpoint_url(endpoint);
     }
     let shared = loader.load().await;
-    let patience = &options.patience;
     let builder = Builder::from(&shared)
         .retry_config(
             RetryConfig::standard()

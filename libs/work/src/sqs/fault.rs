@@ -8,7 +8,7 @@ use std::error::Error as StdError;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sqs::{
     config::http::HttpResponse,
-    error::{ConnectorError, ProvideErrorMetadata, SdkError},
+    error::{ConnectorError, ErrorMetadata, ProvideErrorMetadata, SdkError},
     types::BatchResultErrorEntry,
 };
 
@@ -19,6 +19,9 @@ const MISSING_CODES: &[&str] = &["NonExistentQueue", "QueueDoesNotExist", "Queue
 
 /// The receipt names no lease that holds.
 const LOST_CODES: &[&str] = &["InvalidReceiptHandle", "MessageNotInflight", "ReceiptHandleIsInvalid"];
+
+/// A parameter has a wrong value, under its two names.
+const PARAMETER_CODES: &[&str] = &["InvalidParameterValue", "InvalidParameterValueException"];
 
 /// The same call may go well later, beside statuses 429 and 5xx.
 const BUSY_CODES: &[&str] = &[
@@ -44,7 +47,17 @@ where
 {
     let told = |cause: &(dyn StdError + 'static)| format!("cannot {action} of {queue}: {}", chain(cause));
     if let Some(credentials) = find::<CredentialsError>(error) {
-        let reason = told(credentials);
+        // Whole, its answer would have the number of the request in it, and be another one each time.
+        let reason = match find::<ErrorMetadata>(credentials) {
+            Some(answer) => {
+                let (code, message) = (
+                    answer.code().unwrap_or("no code"),
+                    answer.message().unwrap_or("no message"),
+                );
+                format!("cannot {action} of {queue}: the server that gives credentials answered {code}: {message}")
+            }
+            None => told(credentials),
+        };
         return if is_passing(credentials) {
             Error::Unavailable { reason }
         } else {
@@ -111,7 +124,7 @@ pub(super) fn is_missing(code: &str) -> bool {
 /// visibility timeout change", "The receipt handle has expired"), and also one that was held for twelve hours.
 fn is_lost(code: &str, message: &str) -> bool {
     LOST_CODES.contains(&code)
-        || (code == "InvalidParameterValue"
+        || (PARAMETER_CODES.contains(&code)
             && (message.contains("ReceiptHandle") || message.contains("Total VisibilityTimeout")))
 }
 
@@ -120,9 +133,11 @@ fn plain(code: &str) -> &str {
     code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code)
 }
 
-/// Whether credentials may be had later: their server was slow or out of reach.
+/// Whether credentials may be had later: their server was slow, busy or out of reach.
 fn is_passing(error: &CredentialsError) -> bool {
+    let code = find::<ErrorMetadata>(error).and_then(ProvideErrorMetadata::code);
     matches!(error, CredentialsError::ProviderTimedOut(_))
+        || code.is_some_and(|code| BUSY_CODES.contains(&code))
         || find::<ConnectorError>(error).is_some_and(|cause| cause.is_io() || cause.is_timeout())
 }
 
@@ -175,6 +190,12 @@ mod tests {
             (
                 400,
                 "InvalidParameterValue",
+                "Value A for parameter ReceiptHandle is invalid. Reason: Message does not exist.",
+                "lost",
+            ),
+            (
+                400,
+                "InvalidParameterValueException",
                 "Value A for parameter ReceiptHandle is invalid. Reason: Message does not exist.",
                 "lost",
             ),

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pf_e2e::{Fault, FaultProxy, Sqs, sqs::Queue};
+use pf_e2e::{Fault, FaultProxy, LocalStack, Sqs, sqs::Queue};
 use pf_work::{
     Lease, WorkSink, WorkSource,
     contract::item,
@@ -179,6 +179,22 @@ async fn a_dead_letter_tells_what_it_was_and_why_to_whoever_looks() {
         Err(Error::LeaseLost),
         "it is settled"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_that_somebody_moves_back_is_leased_again_as_it_was() {
+    let sqs = LocalStack::shared().sqs();
+    let at = sqs.make_queue("moved-back", 600, 3);
+    let queue = SqsQueue::connect(options(&at.url), Role::Source).await.unwrap();
+    queue.offer(&[item(41)]).await.unwrap();
+    let lease = lease_all(&queue, 1).await.remove(0);
+    queue.dead_letter(&lease.receipt, "the object is gone").await.unwrap();
+    sqs.move_back(&at);
+    let again = lease_all(&queue, 1).await.remove(0);
+    assert_eq!(again.item, item(41));
+    queue.complete(&[again.receipt]).await.unwrap();
+    let depth = sqs.depth(&at.dead_letter_url);
+    assert_eq!((depth.visible, depth.in_flight), (0, 0), "it is there no more");
 }
 
 #[tokio::test(flavor = "multi_thread")]

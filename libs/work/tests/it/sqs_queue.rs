@@ -1,14 +1,14 @@
-//! The SQS queue keeps the contract, against a real server.
+//! The SQS queue keeps the contract, against two real servers by different hands.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
-use pf_e2e::{Sqs, sqs::Queue};
+use pf_e2e::{LocalStack, Sqs, sqs::Queue};
 use pf_work::{
     WorkSink, WorkSource,
     contract::{self, Bench, Leases},
     queue::Error,
-    sqs::{AccessKey, Options, Role, SqsQueue},
+    sqs::{AccessKey, Identity, Options, Role, SqsQueue},
 };
 
 /// The shortest lease in which two calls are done on a machine that has much else to do.
@@ -24,9 +24,10 @@ struct OnServer {
 pub(crate) fn options(url: &str) -> Options {
     Options {
         region: Some(Sqs::REGION.to_owned()),
-        access_key: Some(AccessKey {
+        identity: Identity::Key(AccessKey {
             id: Sqs::ACCESS_KEY_ID.to_owned(),
             secret: Sqs::SECRET_ACCESS_KEY.to_owned(),
+            session_token: None,
         }),
         worker: "worker-7".to_owned(),
         ..Options::new(url)
@@ -37,12 +38,12 @@ async fn connect(url: &str) -> Result<SqsQueue, Error> {
     SqsQueue::connect(options(url), Role::Source).await
 }
 
-async fn bench(leases: Leases) -> OnServer {
+async fn bench(server: &Sqs, leases: Leases) -> OnServer {
     let visibility_seconds = match leases {
         Leases::Hold => 600,
         Leases::RunOut => MOMENT.as_secs() as u32,
     };
-    let at = Sqs::shared().make_queue("contract", visibility_seconds, RECEIVES_MAX);
+    let at = server.make_queue("contract", visibility_seconds, RECEIVES_MAX);
     let queue = connect(&at.url).await.expect("the queue can be used");
     assert_eq!(queue.visibility(), Duration::from_secs(visibility_seconds.into()));
     OnServer { queue, at }
@@ -83,5 +84,10 @@ impl Bench for OnServer {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sqs_queue_holds_the_contract() {
-    contract::holds_at_once(bench).await;
+    contract::holds_at_once(async |leases| bench(Sqs::shared(), leases).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sqs_queue_holds_the_contract_on_localstack() {
+    contract::holds_at_once(async |leases| bench(LocalStack::shared().sqs(), leases).await).await;
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pf_e2e::{Fault, FaultProxy, Sqs};
+use pf_e2e::{Fault, FaultProxy, LocalStack, Sqs};
 use pf_work::{
     queue::Error,
     sqs::{Options, Role, SqsQueue},
@@ -28,17 +28,23 @@ async fn a_queue_that_is_not_there_is_refused_under_both_names_of_its_error() {
     for role in [Role::Sink, Role::Source] {
         assert_eq!(refusal(options(&url), role).await, format!("there is no queue {url}"));
     }
-    let proxy = FaultProxy::new(&sqs.endpoint());
-    proxy.afterwards(Fault::sqs_error(
-        400,
-        "AWS.SimpleQueueService.NonExistentQueue",
-        "It is gone.",
-    ));
-    let behind = Options {
-        endpoint: Some(proxy.endpoint()),
+    let url = format!("{}/000000000000/no-such-queue", LocalStack::shared().endpoint());
+    assert_eq!(
+        refusal(options(&url), Role::Sink).await,
+        format!("there is no queue {url}")
+    );
+}
+
+#[tokio::test]
+async fn a_queue_is_looked_for_in_the_region_that_is_said() {
+    let server = LocalStack::shared();
+    let url = server.without_region(&server.sqs().make_queue("region", 30, 3).url);
+    SqsQueue::connect(options(&url), Role::Source).await.unwrap();
+    let elsewhere = Options {
+        region: Some("eu-west-1".to_owned()),
         ..options(&url)
     };
-    assert_eq!(refusal(behind, Role::Sink).await, format!("there is no queue {url}"));
+    assert_eq!(refusal(elsewhere, Role::Sink).await, format!("there is no queue {url}"));
 }
 
 #[tokio::test]
@@ -66,7 +72,11 @@ async fn who_may_not_use_the_queue_is_told_what_the_server_says() {
 
 #[tokio::test]
 async fn a_worker_needs_a_dead_letter_queue_that_is_there_and_a_discoverer_does_not() {
-    let sqs = Sqs::shared();
+    needs_a_dead_letter_queue(Sqs::shared()).await;
+    needs_a_dead_letter_queue(LocalStack::shared().sqs()).await;
+}
+
+async fn needs_a_dead_letter_queue(sqs: &Sqs) {
     let bare = sqs.make_plain_queue("start-bare", &json!({"VisibilityTimeout": "17"}));
     let sink = SqsQueue::connect(options(&bare), Role::Sink).await.unwrap();
     assert_eq!(
@@ -115,7 +125,12 @@ async fn a_server_that_does_not_answer_is_unavailable_after_all_attempts() {
 
 #[tokio::test]
 async fn the_depth_counts_what_waits_what_is_leased_and_what_is_delayed() {
-    let queue = Sqs::shared().make_queue("depth", 600, 3);
+    counts(Sqs::shared()).await;
+    counts(LocalStack::shared().sqs()).await;
+}
+
+async fn counts(server: &Sqs) {
+    let queue = server.make_queue("depth", 600, 3);
     let source = SqsQueue::connect(options(&queue.url), Role::Source).await.unwrap();
     let items: Vec<_> = (0..5).map(pf_work::contract::item).collect();
     pf_work::WorkSink::offer(&source, &items).await.unwrap();
@@ -129,6 +144,9 @@ async fn the_depth_counts_what_waits_what_is_leased_and_what_is_delayed() {
     let released = pf_work::WorkSource::release(&source, &lease.receipt, Duration::ZERO).await;
     assert_eq!(released, Ok(()));
     until_depth(&source, (5, 0, 0)).await;
+
+    server.send_later(&queue.url, "another", Duration::from_mins(10));
+    until_depth(&source, (5, 0, 1)).await;
 }
 
 async fn until_depth(queue: &SqsQueue, expected: (u64, u64, u64)) {

@@ -11,7 +11,7 @@ use super::{
         merge::merge,
         names::{self, Role},
     },
-    Error, METRICS_PORT, Material, SECRETS_FOLDER, account,
+    Error, METRICS_PORT, Material, SECRETS_FOLDER, account, credentials,
 };
 use crate::crd::{ElasticsearchAuth, IngestJob, Resources, SecretKey, SecretName, Workers};
 
@@ -87,11 +87,15 @@ pub(super) fn worker(job: &IngestJob, material: Material<'_>) -> Result<PodTempl
         mounts.push(json!({"name": volume, "mountPath": format!("{SECRETS_FOLDER}/{name}"), "readOnly": true}));
     }
     container["volumeMounts"] = Value::Array(mounts);
+    let mut environment = credentials::environment(job);
     if let Some(basic) = basic(job) {
-        container["env"] = json!([{
+        environment.push(json!({
             "name": "PF_ES_USERNAME",
             "valueFrom": {"secretKeyRef": {"name": basic, "key": "username"}},
-        }]);
+        }));
+    }
+    if !environment.is_empty() {
+        container["env"] = Value::Array(environment);
     }
     let mut template = template(job, Role::Worker, material, &container, &volumes);
     merge(
@@ -123,6 +127,10 @@ pub(super) fn once(
     // Listing waits for answers most of the time, in constant memory.
     container["resources"] = json!({"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}});
     container["volumeMounts"] = json!([{"name": "tmp", "mountPath": "/tmp"}]);
+    let environment = credentials::environment(job);
+    if !environment.is_empty() {
+        container["env"] = Value::Array(environment);
+    }
     let volumes = vec![json!({"name": "tmp", "emptyDir": {}})];
     let mut template = template(job, role, material, &container, &volumes);
     template["spec"]["restartPolicy"] = "Never".into();

@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use kube::ResourceExt as _;
 
-use super::{Deed, Next, Turn, draft, is_held, wait};
+use super::{ASK_AGAIN, Deed, Next, Turn, draft, is_held, wait};
 use crate::{
-    controller::{facts::Facts, status::Draft},
-    crd::{IngestJob, IngestJobStatus, Phase, Run},
+    controller::{
+        facts::Facts,
+        names,
+        status::{self, Draft},
+    },
+    crd::{IngestJob, IngestJobStatus, Phase, QueueStatus, Run},
 };
 
 /// How soon children that were told to go are looked for again; their ends are watched too.
@@ -124,4 +128,29 @@ fn gone(facts: &Facts, mut draft: Draft) -> Option<Next> {
     draft.status.queue = None;
     draft.status.workers = Some(0);
     Some(Next::Mark(Box::new(draft.status)))
+}
+
+/// The status once the job's own queue is removed.
+pub fn without_queue(job: &IngestJob, facts: &Facts) -> IngestJobStatus {
+    let mut draft = draft(job, facts);
+    draft.status.queue = None;
+    draft.clear(status::STALLED);
+    draft.status
+}
+
+/// The status while somebody must do something before the job's own queue can be removed, and when to try again.
+pub fn keeping_queue(job: &IngestJob, facts: &Facts, queue: &QueueStatus, why: &str) -> (IngestJobStatus, Duration) {
+    let mut draft = draft(job, facts);
+    let (url, finalizer) = (&queue.url, names::FINALIZER);
+    let message = format!(
+        "the queue {url} cannot be removed: {why}. Or remove it and its dead-letter queue by hand, and then the finalizer \
+         {finalizer} of the job"
+    );
+    if status::is_over(draft.status.phase) {
+        // How it ended stays as it was told.
+        draft.set(status::STALLED, true, "QueueRefused", message);
+    } else {
+        draft.stalled("QueueRefused", &message);
+    }
+    (draft.status, ASK_AGAIN)
 }

@@ -8,7 +8,7 @@ use crate::{
     controller::{
         build::{self, Children, Material},
         differ,
-        facts::{Child, Course, Facts, Trouble},
+        facts::{Child, Course, Facts, Queue, Trouble},
         names::Place,
         status::{self, Draft},
     },
@@ -234,7 +234,11 @@ fn scale(facts: &Facts, resting: bool, draft: &mut Draft, deeds: &mut Vec<Deed>)
             "DeadlineAtRisk",
             "spec.workers.max allows too few workers to be done in time",
         ),
-        Reason::Unknown => (false, "QueueUnavailable", "the queue could not be asked for its depth"),
+        Reason::Unknown => match &facts.queue {
+            Queue::Refused { why } => (false, "QueueRefused", why.as_str()),
+            Queue::Unavailable { why } => (false, "QueueUnavailable", why.as_str()),
+            _ => (false, "QueueUnavailable", "the queue could not be asked for its depth"),
+        },
         _ => (true, "FollowsBacklog", "the number of workers follows the backlog"),
     };
     draft.set(status::SCALING_ACTIVE, active, reason, message);
@@ -303,6 +307,8 @@ fn course(facts: &Facts, wrong: Option<&(&'static str, String)>, resting: bool, 
         draft.stalled(reason, message);
     } else if let Some(Trouble::Refused { said }) = &facts.trouble {
         draft.stalled("WorkersRefused", &format!("workers end as soon as they start: {said}"));
+    } else if let Queue::Refused { why } = &facts.queue {
+        draft.stalled("QueueRefused", why);
     } else if resting {
         draft.clear(status::STALLED);
         draft.clear(status::RECONCILING);

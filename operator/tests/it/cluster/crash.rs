@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{
     spy::{At, Fault, Spy},
-    world::World,
+    world::{World, client, controller_as},
 };
 
 /// More writes, and more calls, than any life has; lives in which nothing happened end the search.
@@ -211,7 +211,7 @@ async fn whatever_the_api_server_answers_to_one_call_the_end_is_the_same() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_operators_at_once_make_one_life() {
     let mut world = World::new("two").await;
-    let other = World::controller(&Spy::default()).await;
+    let other = controller_as(client(&Spy::default()).await);
     world.create(&world.job("logs")).await;
     loop {
         let (one, two) = tokio::join!(

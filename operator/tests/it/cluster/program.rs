@@ -150,11 +150,20 @@ fn the_program_waits_for_the_definitions_leads_works_and_hands_over() {
         "metadata": {"name": "logs"},
         "spec": {
             "source": {"s3": {"bucket": "logs"}},
-            "queue": {"sqs": {"endpoint": Sqs::shared().endpoint(), "region": Sqs::REGION}},
+            "queue": {"sqs": {
+                "endpoint": Sqs::shared().endpoint(),
+                "region": Sqs::REGION,
+                "credentials": {"secret": {"name": "aws"}},
+            }},
             "state": {"uri": "s3://state/jobs"},
             "sink": {"stats": {}},
         },
     });
+    let key = [
+        "--from-literal=accessKeyId=AKIA1234567890",
+        "--from-literal=secretAccessKey=geheim",
+    ];
+    kubectl(&[&["create", "secret", "generic", "aws"], &key[..]].concat());
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), job.to_string()).unwrap();
     kubectl(&["apply", "--filename", file.path().to_str().unwrap()]);
@@ -169,6 +178,9 @@ fn the_program_waits_for_the_definitions_leads_works_and_hands_over() {
     assert!(metrics.contains("pf_reconciles_total{outcome=\"ok\"}"), "{metrics}");
 
     let log = stop(first);
+    for secret in ["geheim", "AKIA1234567890", Sqs::SECRET_ACCESS_KEY] {
+        assert!(!log.contains(secret) && !metrics.contains(secret), "{log}{metrics}");
+    }
     for line in log.lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let told_once = line["message"]

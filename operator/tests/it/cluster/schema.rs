@@ -15,7 +15,7 @@ use super::world::World;
 /// A change to a good job, and what the refusal speaks of; nothing: it is taken.
 type Case = (&'static str, fn(&mut Value), Option<&'static str>);
 
-const CASES: [Case; 33] = [
+const CASES: [Case; 38] = [
     ("as it is", |_| {}, None),
     (
         "a name of 50",
@@ -139,6 +139,37 @@ const CASES: [Case; 33] = [
         "any pod template",
         |job| job["spec"]["workers"] = json!({"podTemplate": {"spec": {"nodeSelector": {"a": "b"}}}}),
         None,
+    ),
+    (
+        "a key of a Secret",
+        |job| job["spec"]["queue"] = json!({"sqs": {"credentials": {"secret": {"name": "aws"}}}}),
+        None,
+    ),
+    (
+        "a role",
+        |job| job["spec"]["queue"] = json!({"sqs": {"credentials": {"roleArn": "arn:aws:iam::123456789012:role/a/b"}}}),
+        None,
+    ),
+    (
+        "no credentials",
+        |job| job["spec"]["queue"] = json!({"sqs": {"credentials": {}}}),
+        Some("give exactly one of secret and roleArn"),
+    ),
+    (
+        "two credentials",
+        |job| {
+            let role = "arn:aws:iam::123456789012:role/a";
+            job["spec"]["queue"] = json!({"sqs": {"credentials": {"secret": {"name": "aws"}, "roleArn": role}}});
+        },
+        Some("give exactly one of secret and roleArn"),
+    ),
+    (
+        "a role that is none",
+        |job| {
+            let user = "arn:aws:iam::123456789012:user/somebody";
+            job["spec"]["queue"] = json!({"sqs": {"credentials": {"roleArn": user}}});
+        },
+        Some("spec.queue.sqs.credentials.roleArn"),
     ),
     (
         "a dead-letter queue without a queue",

@@ -139,7 +139,11 @@ async fn jobs_come_to_their_ends_though_streams_are_cut_late_and_out_of_order() 
     let deadline = std::time::Instant::now() + Duration::from_mins(2);
     for name in JOBS {
         while world.status(name).await.phase != Some(Phase::Complete) {
-            assert!(std::time::Instant::now() < deadline, "{name}: {:#?}", world.status(name).await);
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{name}: {:#?}",
+                world.status(name).await
+            );
             for name in JOBS {
                 world.play(name).await;
             }

@@ -17,12 +17,12 @@ use kube::{
     client::{Body, ClientBuilder, DynBody},
     config::{AuthInfo, KubeConfigOptions, Kubeconfig},
 };
-use pf_e2e::{Kubernetes, Sqs};
+use pf_e2e::{Kubernetes, LocalStack, Sqs};
 use pf_operator::{
     controller::{Controller, Settings, names},
     crd::{self, IngestJob, IngestJobStatus, Phase},
     metrics::Metrics,
-    queue::Queues,
+    queue::{Own, Queues},
 };
 use pf_work::{
     Counts,
@@ -51,29 +51,47 @@ pub(crate) struct World {
     pub(crate) spy: Spy,
     /// Uids of all discoverers that there ever were.
     pub(crate) discoverers: BTreeSet<String>,
+    /// Where the jobs' queues are.
+    pub(crate) sqs: &'static Sqs,
+    own: Own,
     offered: AtomicU32,
 }
 
 impl World {
     /// A new namespace. The definition is installed with the first one.
     pub(crate) async fn new(name: &str) -> Self {
+        let sqs = tokio::task::block_in_place(Sqs::shared);
+        Self::with(name, sqs, own()).await
+    }
+
+    /// The same with queues on LocalStack, where each key may have an account of its own and roles can be taken on, at this
+    /// address.
+    pub(crate) async fn on_localstack(name: &str, sts_endpoint: Option<String>) -> Self {
+        let sqs = tokio::task::block_in_place(LocalStack::shared).sqs();
+        let own = Own { sts_endpoint, ..own() };
+        Self::with(name, sqs, own).await
+    }
+
+    async fn with(name: &str, sqs: &'static Sqs, own: Own) -> Self {
         let namespace = tokio::task::block_in_place(|| Kubernetes::shared().make_namespace(name));
         let client = client(&Spy::default()).await;
         install(&client).await;
         let spy = Spy::default();
         Self {
             namespace,
-            controller: controller(&spy).await,
+            controller: controller(super::world::client(&spy).await, own.clone()),
             client,
             spy,
             discoverers: BTreeSet::new(),
+            sqs,
+            own,
             offered: AtomicU32::new(0),
         }
     }
 
     /// Another process in the place of the operator, which knows nothing of what was before.
     pub(crate) async fn restart(&mut self, spy: Spy) {
-        self.controller = controller(&spy).await;
+        self.controller = controller(client(&spy).await, self.own.clone());
         self.spy = spy;
     }
 
@@ -96,7 +114,7 @@ impl World {
             "metadata": {"name": name, "namespace": self.namespace},
             "spec": {
                 "source": {"s3": {"bucket": "logs", "prefix": "2024/"}},
-                "queue": {"sqs": {"endpoint": Sqs::shared().endpoint(), "region": Sqs::REGION}},
+                "queue": {"sqs": {"endpoint": self.sqs.endpoint(), "region": Sqs::REGION}},
                 "state": {"uri": "s3://state/jobs"},
                 "sink": {"stats": {}},
                 "workers": {"max": 3},
@@ -134,11 +152,6 @@ impl World {
                 self.discoverers.insert(job.uid().unwrap());
             }
         }
-    }
-
-    /// One more operator.
-    pub(crate) async fn controller(spy: &Spy) -> Controller {
-        controller(spy).await
     }
 
     /// Steps and plays, until `done` says so. A process that died is replaced.
@@ -189,7 +202,7 @@ impl World {
                     }
                     if self.offered.swap(1, Ordering::SeqCst) == 0 {
                         tokio::task::block_in_place(|| {
-                            (0..ITEMS).for_each(|item| Sqs::shared().send(&queue.url, &item.to_string()));
+                            (0..ITEMS).for_each(|item| self.sqs.send(&queue.url, &item.to_string()));
                         });
                     }
                     discovered(name).to_json()
@@ -204,7 +217,7 @@ impl World {
             .iter()
             .any(|workers| workers.spec.as_ref().unwrap().replicas.unwrap_or(0) > 0)
         {
-            tokio::task::block_in_place(|| Sqs::shared().all_bodies(&queue.url));
+            tokio::task::block_in_place(|| self.sqs.all_bodies(&queue.url));
         }
     }
 
@@ -350,24 +363,32 @@ pub(crate) async fn client_of(token: &str, spy: &Spy) -> Client {
     ClientBuilder::try_from(config).unwrap().with_layer(spy).build()
 }
 
-async fn controller(spy: &Spy) -> Controller {
-    controller_as(client(spy).await)
+/// The operator's own identity in tests.
+fn own() -> Own {
+    Own {
+        key: Some(AccessKey {
+            id: Sqs::ACCESS_KEY_ID.to_owned(),
+            secret: Sqs::SECRET_ACCESS_KEY.to_owned(),
+            session_token: None,
+        }),
+        sts_endpoint: None,
+    }
 }
 
 /// An operator that speaks to the API server with this client.
 pub(crate) fn controller_as(client: Client) -> Controller {
+    controller(client, own())
+}
+
+fn controller(client: Client, own: Own) -> Controller {
     let settings = Settings {
         image: "paraflow:test".to_owned(),
         look_every: Duration::from_millis(40),
         idle_for: Duration::from_millis(120),
         instance: Some("a-test".to_owned()),
     };
-    let queues = Queues::new(Some(AccessKey {
-        id: Sqs::ACCESS_KEY_ID.to_owned(),
-        secret: Sqs::SECRET_ACCESS_KEY.to_owned(),
-    }));
     let metrics = Metrics::new(&prometheus::Registry::new());
-    Controller::new(client, settings, queues, metrics)
+    Controller::new(client, settings, Queues::new(own), metrics)
 }
 
 /// Installs the definition, once in each process, and waits until it is served.
