@@ -10,6 +10,7 @@ mod guarded;
 mod http;
 pub mod kubernetes;
 pub mod opensearch;
+pub mod prometheus;
 pub mod s3;
 pub mod search;
 pub mod sqs;
@@ -18,6 +19,7 @@ pub use elasticsearch::Elasticsearch;
 pub use fault_proxy::{FailedEntries, Fault, FaultProxy};
 pub use kubernetes::Kubernetes;
 pub use opensearch::OpenSearch;
+pub use prometheus::Prometheus;
 pub use s3::S3;
 pub use search::SearchApi;
 pub use sqs::Sqs;
@@ -27,7 +29,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The path of an installed tool: in `PF_TOOLS_DIR`, the workspace's `.tools/bin`, or `~/.cache/paraflow/bin`.
+/// The path of an installed tool, or folder of them: in `PF_TOOLS_DIR`, the workspace's `.tools/bin`, or `~/.cache/paraflow/bin`.
 ///
 /// # Panics
 /// When it is nowhere, with the advice how to install it.
@@ -39,7 +41,7 @@ pub fn tool(name: &str) -> PathBuf {
     match folders
         .iter()
         .map(|folder| folder.join(name))
-        .find(|path| path.is_file())
+        .find(|path| path.exists())
     {
         Some(path) => path,
         None => panic!("{name} is not installed in any of {folders:?}: run `./test`, or `e2e/servers/install` alone"),
