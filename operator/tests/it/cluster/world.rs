@@ -14,7 +14,7 @@ use kube::{
     Api, Client, Config, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
     client::ClientBuilder,
-    config::{AuthInfo, KubeConfigOptions, Kubeconfig},
+    config::{KubeConfigOptions, Kubeconfig},
 };
 use pf_e2e::{Kubernetes, Sqs};
 use pf_operator::{
@@ -61,6 +61,20 @@ impl World {
         Self {
             namespace,
             controller: controller(&spy).await,
+            client,
+            spy,
+            discoverers: BTreeSet::new(),
+            offered: AtomicU32::new(0),
+        }
+    }
+
+    /// A namespace of another control plane, to which the definition came otherwise, and where the operator is a program.
+    pub(crate) async fn on(cluster: &Kubernetes, namespace: &str) -> Self {
+        let spy = Spy::default();
+        let client = client_at(cluster, &spy).await;
+        Self {
+            namespace: namespace.to_owned(),
+            controller: controller_as(client.clone()),
             client,
             spy,
             discoverers: BTreeSet::new(),
@@ -293,25 +307,15 @@ pub(crate) fn summary(job: &str, verdict: Verdict, missing: u64) -> Summary {
 
 /// A client that everything is done with that a process does.
 pub(crate) async fn client(spy: &Spy) -> Client {
-    let file = tokio::task::block_in_place(|| Kubernetes::shared().kubeconfig());
-    let file = Kubeconfig::read_from(file).unwrap();
+    let cluster = tokio::task::block_in_place(Kubernetes::shared);
+    client_at(cluster, spy).await
+}
+
+async fn client_at(cluster: &Kubernetes, spy: &Spy) -> Client {
+    let file = Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
     let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
         .await
         .unwrap();
-    ClientBuilder::try_from(config).unwrap().with_layer(spy).build()
-}
-
-/// A client that signs in with a token, as a pod does.
-pub(crate) async fn client_of(token: &str, spy: &Spy) -> Client {
-    let file = tokio::task::block_in_place(|| Kubernetes::shared().kubeconfig());
-    let file = Kubeconfig::read_from(file).unwrap();
-    let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-        .await
-        .unwrap();
-    config.auth_info = AuthInfo {
-        token: Some(token.to_owned().into()),
-        ..AuthInfo::default()
-    };
     ClientBuilder::try_from(config).unwrap().with_layer(spy).build()
 }
 
@@ -320,7 +324,7 @@ async fn controller(spy: &Spy) -> Controller {
 }
 
 /// An operator that speaks to the API server with this client.
-pub(crate) fn controller_as(client: Client) -> Controller {
+fn controller_as(client: Client) -> Controller {
     let settings = Settings {
         image: "paraflow:test".to_owned(),
         look_every: Duration::from_millis(40),
