@@ -16,11 +16,61 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
+use serde_json::Value;
 
 use crate::guarded::{Guarded, Hello};
 
 /// How long it may take to answer; it takes five seconds on an idle machine.
 const START_MAX: Duration = Duration::from_mins(3);
+
+/// Who asked for what and what became of it, of service accounts outside Kubernetes itself; watches are told as they begin.
+const AUDIT_POLICY: &str = r#"
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - {level: None, userGroups: ["system:serviceaccounts:kube-system"]}
+  - {level: Metadata, userGroups: ["system:serviceaccounts"]}
+  - {level: None}
+"#;
+
+/// A call of the API, as rules of roles name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The API group; empty for the core group.
+    pub group: String,
+    /// With the sub-resource, as in `deployments/scale`; the path, where it is no resource.
+    pub resource: String,
+    /// As in `get`.
+    pub verb: String,
+    /// What it is in; empty for all of them.
+    pub namespace: String,
+    /// The HTTP status of the answer.
+    pub code: u64,
+}
+
+impl Call {
+    fn of(event: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let object = &event["objectRef"];
+        let resource = match (object["resource"].as_str(), object["subresource"].as_str()) {
+            (Some(resource), Some(sub)) => format!("{resource}/{sub}"),
+            (Some(resource), None) => resource.to_owned(),
+            (None, _) => text(&event["requestURI"]),
+        };
+        Self {
+            group: text(&object["apiGroup"]),
+            resource,
+            verb: text(&event["verb"]),
+            namespace: text(&object["namespace"]),
+            code: event["responseStatus"]["code"].as_u64().unwrap_or_default(),
+        }
+    }
+}
+
+fn audit(root: &Path, what: &str) -> PathBuf {
+    root.join(format!("audit-{what}"))
+}
 
 /// A running control plane.
 #[derive(Debug)]
@@ -44,7 +94,32 @@ impl Kubernetes {
     /// # Panics
     /// When Kubernetes is not installed or does not start.
     pub fn start_own() -> Self {
-        Self::start().expect("the control plane must start")
+        Self::start(false).expect("the control plane must start")
+    }
+
+    /// One of one's own that writes down what service accounts ask for, for [`calls`](Self::calls). As some clusters do, it
+    /// lets only those make children that hold back their owner's deletion who may finalize the owner.
+    ///
+    /// # Panics
+    /// When Kubernetes is not installed or does not start.
+    pub fn start_audited() -> Self {
+        Self::start(true).expect("the control plane must start")
+    }
+
+    /// What a service account has asked for so far, on a control plane that writes it down.
+    ///
+    /// # Panics
+    /// When this one does not, or writes something else.
+    pub fn calls(&self, namespace: &str, account: &str) -> Vec<Call> {
+        let log = std::fs::read_to_string(audit(&self.server.root, "log")).expect("calls are written down");
+        let who = format!("system:serviceaccount:{namespace}:{account}");
+        // The last line may not be whole yet.
+        let lines = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let events = lines.map(|line| serde_json::from_str::<Value>(line).expect("events are JSON"));
+        events
+            .filter(|event| event["user"]["username"] == who.as_str())
+            .map(|event| Call::of(&event))
+            .collect()
     }
 
     /// The file with which one may do everything.
@@ -81,7 +156,7 @@ impl Kubernetes {
         command
     }
 
-    fn start() -> Result<Self> {
+    fn start(audited: bool) -> Result<Self> {
         let (program, components) = (crate::tool("kubernetes"), crate::tool("hyperkube"));
         // Each start has a folder of its own, in which a file appears when everything answers: the API server has its port
         // then, so that nobody else's can be taken for it.
@@ -93,6 +168,14 @@ impl Kubernetes {
                 .arg(folder)
                 .args([address.ip().to_string(), address.port().to_string()])
                 .env("HYPERKUBE", &components);
+            if audited {
+                std::fs::write(audit(folder, "policy"), AUDIT_POLICY)?;
+                server
+                    .arg("--enable-admission-plugins=OwnerReferencesPermissionEnforcement")
+                    .arg("--audit-log-mode=blocking")
+                    .arg(format!("--audit-policy-file={}", audit(folder, "policy").display()))
+                    .arg(format!("--audit-log-path={}", audit(folder, "log").display()));
+            }
             Ok(server)
         };
         let hello = |_| {

@@ -11,6 +11,7 @@ mod http;
 pub mod kubernetes;
 pub mod localstack;
 pub mod opensearch;
+pub mod prometheus;
 pub mod s3;
 pub mod search;
 pub mod sqs;
@@ -20,6 +21,7 @@ pub use fault_proxy::{FailedEntries, Fault, FaultProxy};
 pub use kubernetes::Kubernetes;
 pub use localstack::LocalStack;
 pub use opensearch::OpenSearch;
+pub use prometheus::Prometheus;
 pub use s3::S3;
 pub use search::SearchApi;
 pub use sqs::Sqs;
@@ -29,7 +31,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The path of an installed tool: in `PF_TOOLS_DIR`, the workspace's `.tools/bin`, or `~/.cache/paraflow/bin`.
+/// The path of an installed tool, or folder of them: in `PF_TOOLS_DIR`, the workspace's `.tools/bin`, or `~/.cache/paraflow/bin`.
 ///
 /// # Panics
 /// When it is nowhere, with the advice how to install it.
@@ -41,7 +43,7 @@ pub fn tool(name: &str) -> PathBuf {
     match folders
         .iter()
         .map(|folder| folder.join(name))
-        .find(|path| path.is_file())
+        .find(|path| path.exists())
     {
         Some(path) => path,
         None => panic!("{name} is not installed in any of {folders:?}: run `./test`, or `e2e/servers/install` alone"),

@@ -40,6 +40,22 @@ pub enum Task {
     /// The job is checked as the API server and the controller would check it. Nothing is asked and nothing is made.
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(Explain),
+    /// Ask a running controller whether it is ready
+    ///
+    /// Its /readyz is asked until it answers yes, or until the patience ends. `helm test` does this.
+    #[command(after_help = READY_EXAMPLES)]
+    Ready(Ready),
+}
+
+/// Whom to ask.
+#[derive(Debug, clap::Args)]
+pub struct Ready {
+    /// Where the controller serves /readyz, as HOST:PORT
+    #[arg(value_name = "ADDRESS", env = "PF_READY_ADDRESS")]
+    pub address: String,
+    /// How long to ask, as in 30s
+    #[arg(long, value_name = "DURATION", env = "PF_PATIENCE", default_value = "30s")]
+    pub patience: Span,
 }
 
 /// What to explain.
@@ -141,6 +157,15 @@ Examples:
 Exit codes:
    0  the job can be applied
   64  bad usage, or a bad job file";
+
+const READY_EXAMPLES: &str = "\
+Examples:
+  pf-operator ready paraflow-pf-operator-metrics:8080
+
+Exit codes:
+   0  it is ready
+   1  it is not, or nobody answers
+  64  bad usage";
 
 const RUN_EXAMPLES: &str = "\
 Examples:

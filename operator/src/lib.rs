@@ -19,6 +19,7 @@ pub mod local;
 pub mod metrics;
 pub mod plan;
 pub mod queue;
+pub mod ready;
 pub mod run;
 pub mod scaler;
 pub mod validate;

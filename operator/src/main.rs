@@ -13,7 +13,7 @@ use pf_operator::{
     job_file::JobFile,
     local::{self, Refusal},
     plan::{self, Settings, origin},
-    run,
+    ready, run,
     validate::{Complaint, FieldPath},
 };
 
@@ -40,6 +40,7 @@ async fn main() -> ExitCode {
         Task::Local(args) => run_local(&args).await,
         Task::Explain(args) => explain_job(&args),
         Task::Run(args) => run::run(&args).await.map(|()| local::EXIT_OK),
+        Task::Ready(args) => ready::ready(&args).await.map(|()| local::EXIT_OK),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use pf_telemetry::metrics::registered;
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::{
-    crd::Phase,
+    controller::status::{self, STALLED},
+    crd::{IngestJobStatus, Phase},
     fleet::{Address, Told},
 };
 
@@ -21,17 +22,36 @@ pub struct Metrics {
     queue_reads: IntCounterVec,
     worker_reads: IntCounterVec,
     decisions: IntCounterVec,
+    leading: IntGauge,
     jobs: IntGaugeVec,
+    jobs_stalled: IntGauge,
+    backlog: IntGauge,
+    workers: IntGauge,
 }
+
+/// The label of a job that has no phase yet.
+const NEW: &str = "New";
 
 impl Metrics {
     /// New counters, registered with `registry`.
     pub fn new(registry: &Registry) -> Self {
-        let counters = |name: &str, help: &str, label: &str| {
-            registered(registry, IntCounterVec::new(Opts::new(name, help), &[label]))
+        let counters = |name: &str, help: &str, label: &str, values: &[&str]| {
+            let counters = registered(registry, IntCounterVec::new(Opts::new(name, help), &[label]));
+            for value in values {
+                // What never happened is shown as 0.
+                counters.with_label_values(&[*value]);
+            }
+            counters
         };
+        let outcomes = [outcome(true), outcome(false)];
+        let gauge = |name: &str, help: &str| registered(registry, IntGauge::new(name, help));
         Self {
-            reconciles: counters("pf_reconciles_total", "Steps taken in the lives of jobs", "outcome"),
+            reconciles: counters(
+                "pf_reconciles_total",
+                "Steps taken in the lives of jobs",
+                "outcome",
+                &outcomes,
+            ),
             reconcile_seconds: registered(
                 registry,
                 Histogram::with_opts(
@@ -42,21 +62,34 @@ impl Metrics {
                 "pf_queue_reads_total",
                 "Times that a queue was asked for its depth",
                 "outcome",
+                &outcomes,
             ),
             worker_reads: counters(
                 "pf_worker_reads_total",
                 "Times that a worker was asked for its metrics",
                 "outcome",
+                &outcomes,
             ),
             decisions: counters(
                 "pf_scaling_decisions_total",
                 "Decisions on the number of workers",
                 "direction",
+                &["down", "none", "up"],
             ),
             jobs: registered(
                 registry,
                 IntGaugeVec::new(Opts::new("pf_jobs", "IngestJobs that there are"), &["phase"]),
             ),
+            leading: gauge("pf_leading", "Whether this operator is the one at work"),
+            jobs_stalled: gauge(
+                "pf_jobs_stalled",
+                "IngestJobs that are not over and that somebody must see to",
+            ),
+            backlog: gauge(
+                "pf_backlog_items",
+                "Work items that jobs at work have in their queues or with workers",
+            ),
+            workers: gauge("pf_worker_pods", "Worker pods of all jobs"),
         }
     }
 
@@ -90,13 +123,37 @@ impl Metrics {
         self.decisions.with_label_values(&[direction]).inc();
     }
 
-    /// These jobs there are.
-    pub fn jobs(&self, phases: impl Iterator<Item = Option<Phase>>) {
-        self.jobs.reset();
-        for phase in phases {
-            let name = phase.map_or_else(|| "New".to_owned(), |phase| format!("{phase:?}"));
-            self.jobs.with_label_values(&[name.as_str()]).inc();
+    /// This operator is the one at work.
+    pub fn leads(&self) {
+        self.leading.set(1);
+    }
+
+    /// These jobs there are, by their statuses. Whatever phase no job is in is told as 0.
+    pub fn jobs<'a>(&self, jobs: impl Iterator<Item = Option<&'a IngestJobStatus>>) {
+        let mut by_phase: Vec<(String, i64)> = Phase::ALL.iter().map(|phase| (format!("{phase:?}"), 0)).collect();
+        by_phase.push((NEW.to_owned(), 0));
+        let (mut stalled, mut backlog, mut workers) = (0, 0, 0);
+        for job in jobs {
+            let phase = job.and_then(|status| status.phase);
+            let name = phase.map_or_else(|| NEW.to_owned(), |phase| format!("{phase:?}"));
+            for (known, count) in &mut by_phase {
+                *count += i64::from(*known == name);
+            }
+            let Some(job) = job else { continue };
+            workers += i64::from(job.workers.unwrap_or(0));
+            if !status::is_over(phase) {
+                stalled += i64::from(status::holds(job, STALLED));
+            }
+            if matches!(phase, Some(Phase::Discovering | Phase::Running)) {
+                backlog += job.backlog.unwrap_or(0);
+            }
         }
+        for (name, count) in by_phase {
+            self.jobs.with_label_values(&[name.as_str()]).set(count);
+        }
+        self.jobs_stalled.set(stalled);
+        self.backlog.set(backlog);
+        self.workers.set(workers);
     }
 }
 
@@ -119,4 +176,63 @@ impl Step<'_> {
 
 fn outcome(well: bool) -> &'static str {
     if well { "ok" } else { "error" }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::Timestamp;
+    use prometheus::{Encoder as _, TextEncoder};
+
+    use super::*;
+    use crate::controller::status::Draft;
+
+    fn status(phase: Phase, stalls: bool, backlog: i64, workers: i32) -> IngestJobStatus {
+        let mut draft = Draft::new(None, Some(1), Timestamp::UNIX_EPOCH);
+        if stalls {
+            draft.stalled("NotFound", "there is no Secret es");
+        }
+        draft.status.phase = Some(phase);
+        draft.status.backlog = Some(backlog);
+        draft.status.workers = Some(workers);
+        draft.status
+    }
+
+    #[test]
+    fn jobs_are_counted_by_what_they_are_now() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry);
+        let jobs = [
+            status(Phase::Running, false, 7, 2),
+            status(Phase::Discovering, true, 5, 1),
+            status(Phase::Suspended, false, 100, 0),
+            status(Phase::Failed, true, 50, 0),
+        ];
+        metrics.jobs(jobs.iter().map(Some).chain([None]));
+        let told = || {
+            let mut text = Vec::new();
+            TextEncoder::new().encode(&registry.gather(), &mut text).unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        let first = told();
+        for line in [
+            "pf_jobs{phase=\"Running\"} 1",
+            "pf_jobs{phase=\"Failed\"} 1",
+            "pf_jobs{phase=\"New\"} 1",
+            "pf_jobs{phase=\"Complete\"} 0",
+            // A failed job waits for nobody.
+            "pf_jobs_stalled 1",
+            // What is at rest or over is no work.
+            "pf_backlog_items 12",
+            "pf_worker_pods 3",
+            "pf_leading 0",
+        ] {
+            assert!(first.lines().any(|told| told == line), "{line} is not in {first}");
+        }
+        metrics.leads();
+        metrics.jobs(std::iter::empty());
+        let second = told();
+        for line in ["pf_jobs{phase=\"Running\"} 0", "pf_backlog_items 0", "pf_leading 1"] {
+            assert!(second.lines().any(|told| told == line), "{line} is not in {second}");
+        }
+    }
 }

@@ -5,12 +5,16 @@
 
 #[path = "it/bad_jobs.rs"]
 mod bad_jobs;
+#[path = "it/charts.rs"]
+mod charts;
 #[path = "it/cluster.rs"]
 mod cluster;
 #[path = "it/examples.rs"]
 mod examples;
 #[path = "it/explain.rs"]
 mod explain;
+#[path = "it/gitops.rs"]
+mod gitops;
 #[path = "it/golden.rs"]
 mod golden;
 #[path = "it/processes.rs"]

@@ -16,3 +16,25 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "pf-operator.image" -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
+
+{{- define "pf-operator.securityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "pf-operator.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- /* What Prometheus' operator calls the targets of the two monitors, for the alerts. */}}
+{{- define "pf-operator.operatorTarget" -}}
+job="{{ include "pf-operator.name" . }}-metrics", namespace="{{ .Release.Namespace }}"
+{{- end }}
+
+{{- define "pf-operator.workerTarget" -}}
+job="{{ .Release.Namespace }}/{{ include "pf-operator.name" . }}-workers"
+{{- end }}

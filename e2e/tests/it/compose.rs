@@ -18,8 +18,8 @@ fn pinned() -> BTreeMap<String, String> {
     pins.collect()
 }
 
-/// What a person with Docker gets from elsewhere: a whole cluster is no service.
-const NOT_COMPOSED: [&str; 2] = ["kubernetes", "helm"];
+/// What a person with Docker gets from elsewhere: a whole cluster is no service, nor are what judges charts and examples.
+const NOT_COMPOSED: [&str; 4] = ["kubernetes", "helm", "prometheus", "lua"];
 
 fn services() -> BTreeMap<String, Value> {
     let file: Value = serde_yaml::from_str(&read("compose.yaml")).unwrap();

@@ -2,6 +2,7 @@
 //! proof that everything arrived.
 
 mod chaos;
+mod dashboard;
 mod flow;
 mod local;
 mod metrics;

@@ -6,13 +6,16 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context as _;
 use axum::{Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get};
-use prometheus::{Encoder as _, Registry, TextEncoder};
+use prometheus::{Encoder as _, Gauge, Registry, TextEncoder};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
+
+use crate::metrics::registered;
 
 /// Whether the program can do its work now. Alive it is as long as it answers.
 #[derive(Debug, Clone, Default)]
@@ -41,8 +44,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds `address` (port 0 for any free one) and answers from then on.
+    /// Binds `address` (port 0 for any free one) and answers from then on. When the process began is told too, under the name
+    /// that Prometheus' own libraries give it, so that restarts can be seen.
     pub async fn start(address: SocketAddr, registry: Registry, health: Health) -> anyhow::Result<Self> {
+        let since = Gauge::new(
+            "process_start_time_seconds",
+            "When this process began, in seconds since 1970",
+        );
+        registered(&registry, since).set(now_seconds());
         let listener = TcpListener::bind(address)
             .await
             .with_context(|| format!("cannot listen on {address} for metrics"))?;
@@ -74,6 +83,13 @@ impl Server {
             .context("the metrics server panicked")?
             .context("the metrics server failed")
     }
+}
+
+/// In seconds since 1970; a clock that stands before that is told as 0.
+fn now_seconds() -> f64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_secs_f64())
 }
 
 async fn metrics(State((registry, _)): State<(Registry, Health)>) -> impl IntoResponse {
@@ -126,7 +142,13 @@ mod tests {
             .unwrap();
         let address = server.address();
 
-        assert!(ask(address, "/metrics").await.contains("pf_test_total 7"));
+        let metrics = ask(address, "/metrics").await;
+        assert!(metrics.contains("pf_test_total 7"));
+        let began = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("process_start_time_seconds "));
+        let began: f64 = began.unwrap().parse().unwrap();
+        assert!((now_seconds() - began).abs() < 60.0, "{began}");
         assert!(ask(address, "/healthz").await.starts_with("HTTP/1.1 200"));
         assert!(ask(address, "/readyz").await.starts_with("HTTP/1.1 503"));
         health.set_ready(true);

@@ -1,6 +1,9 @@
 //! The streams that wake jobs: jobs themselves, and the Jobs, Deployments and pods that belong to one. Never Secrets.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::StreamExt as _;
 use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job, core::v1::Pod};
@@ -21,6 +24,12 @@ use crate::crd::IngestJob;
 /// Jobs that take a step at the same time.
 const CONCURRENCY_MAX: u16 = 16;
 
+/// How often jobs are counted.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+
+/// By when the first list of jobs is there. If it comes later, there are no jobs until then, for those who read metrics.
+const LISTED_WITHIN: Duration = Duration::from_secs(30);
+
 /// A job that was read, or why it could not be: a malformed object must not stop the others.
 type Guarded = DeserializeGuard<IngestJob>;
 
@@ -32,13 +41,19 @@ pub async fn watch(controller: Arc<Controller>, namespace: Option<&str>, shutdow
     let runtime = Runtime::new(api::<Guarded>(&client, namespace), watcher::Config::default());
     let store = runtime.store();
     let watched = Arc::clone(&controller);
+    watched.metrics.leads();
     let gauge = tokio::spawn(async move {
+        let began = Instant::now();
         loop {
-            tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+            tokio::time::sleep(TELL_EVERY).await;
             let jobs = store.state();
-            let phases = jobs.iter().filter_map(|job| job.0.as_ref().ok());
-            let phases = phases.map(|job| job.status.as_ref().and_then(|status| status.phase));
-            watched.metrics.jobs(phases);
+            // The store is filled at once. Until then fewer would be told than there are. It can't be waited for: only one may
+            // wait for a store, and that is the runtime.
+            if jobs.is_empty() && began.elapsed() < LISTED_WITHIN {
+                continue;
+            }
+            let jobs = jobs.iter().filter_map(|job| job.0.as_ref().ok());
+            watched.metrics.jobs(jobs.map(|job| job.status.as_ref()));
         }
     });
     runtime

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::IngestJob;
 
@@ -33,8 +33,15 @@ pub fn yaml() -> String {
 static DEFINITION: LazyLock<Value> = LazyLock::new(|| {
     let mut definition = serde_json::to_value(IngestJob::crd()).expect("a definition is plain data");
     tidy(&mut definition);
+    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["default"] = unseen();
     definition
 });
+
+/// The status of a job that the operator has not seen yet: about no generation that there is. To kstatus, and so to Flux, what
+/// has no status at all is done with.
+fn unseen() -> Value {
+    json!({"observedGeneration": -1})
+}
 
 fn tidy(value: &mut Value) {
     match value {

@@ -82,6 +82,19 @@ pub enum Phase {
     Failed,
 }
 
+impl Phase {
+    /// All phases, in the order in which a job can have them.
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::Discovering,
+        Self::Running,
+        Self::Suspended,
+        Self::Complete,
+        Self::CompleteWithFailures,
+        Self::Failed,
+    ];
+}
+
 /// The queue that work items go through.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,10 +1,10 @@
 //! The operator on a real control plane: API server, etcd and controller manager, and a real SQS server. Nothing runs pods
 //! here, so the tests say what became of them, in their status.
 
-#[path = "cluster/chart.rs"]
-mod chart;
 #[path = "cluster/crash.rs"]
 mod crash;
+#[path = "cluster/drift.rs"]
+mod drift;
 #[path = "cluster/kubectl.rs"]
 mod kubectl;
 #[path = "cluster/leading.rs"]
@@ -17,6 +17,10 @@ mod mutations;
 mod program;
 #[path = "cluster/queues.rs"]
 mod queues;
+#[path = "cluster/releases.rs"]
+mod releases;
+#[path = "cluster/roles.rs"]
+mod roles;
 #[path = "cluster/schema.rs"]
 mod schema;
 #[path = "cluster/spy.rs"]

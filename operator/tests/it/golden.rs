@@ -26,6 +26,7 @@ fn the_help_of_each_command_is_as_agreed() {
         (&["local", "--help"], "local.txt"),
         (&["run", "--help"], "run.txt"),
         (&["explain", "--help"], "explain.txt"),
+        (&["ready", "--help"], "ready.txt"),
     ] {
         let help = operator().args(arguments).env("COLUMNS", "100").output().unwrap();
         assert!(help.status.success());

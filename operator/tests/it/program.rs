@@ -1,8 +1,9 @@
 //! Runs the program that was built for these tests.
 
 use std::{
+    io::Write as _,
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 /// The program, without variables of the person who runs the tests.
@@ -18,6 +19,22 @@ pub(crate) fn clean(program: &Path) -> Command {
         }
     }
     command
+}
+
+/// Runs a command to its end with this on its standard input. The error is all that it said.
+pub(crate) fn run(command: &mut Command, input: &str) -> Result<String, String> {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    if output.status.success() {
+        Ok(text(&output.stdout).to_owned())
+    } else {
+        Err(outcome(&output))
+    }
 }
 
 pub(crate) fn text(bytes: &[u8]) -> &str {

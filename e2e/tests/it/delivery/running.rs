@@ -39,6 +39,11 @@ impl Running {
         }
     }
 
+    /// Where it serves its metrics.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// What it serves to Prometheus; nothing while it does not serve yet, or no more.
     pub(crate) fn metrics(&self) -> Metrics {
         let asked = || -> std::io::Result<String> {

@@ -75,11 +75,6 @@ impl Spy {
         writes.map(|(method, path)| format!("{method} {path}")).collect()
     }
 
-    /// All calls, in their order.
-    pub(crate) fn calls(&self) -> Vec<(Method, String)> {
-        self.0.lock().unwrap().calls.clone()
-    }
-
     /// Whether the process has died.
     pub(crate) fn is_dead(&self) -> bool {
         self.0.lock().unwrap().is_dead

@@ -65,23 +65,12 @@ impl FakeWorker {
     }
 }
 
-async fn worker_pods(world: &World) -> Vec<Pod> {
+pub(super) async fn worker_pods(world: &World) -> Vec<Pod> {
     let of_workers = ListParams::default().labels("paraflow.dev/role=worker");
     let pods = world.api::<Pod>().list(&of_workers).await.unwrap();
     pods.into_iter()
         .filter(|pod| pod.metadata.deletion_timestamp.is_none())
         .collect()
-}
-
-/// Steps until there is a worker pod.
-pub(super) async fn until_pod(world: &mut World) -> Pod {
-    loop {
-        world.step("logs").await.unwrap();
-        if let Some(pod) = worker_pods(world).await.pop() {
-            return pod;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
 }
 
 /// Says that a pod runs, and where.

@@ -15,7 +15,7 @@ use kube::{
     Api, Client, Config, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
     client::{Body, ClientBuilder, DynBody},
-    config::{AuthInfo, KubeConfigOptions, Kubeconfig},
+    config::{KubeConfigOptions, Kubeconfig},
 };
 use pf_e2e::{Kubernetes, LocalStack, Sqs};
 use pf_operator::{
@@ -85,6 +85,22 @@ impl World {
             discoverers: BTreeSet::new(),
             sqs,
             own,
+            offered: AtomicU32::new(0),
+        }
+    }
+
+    /// A namespace of another control plane, to which the definition came otherwise, and where the operator is a program.
+    pub(crate) async fn on(cluster: &Kubernetes, namespace: &str) -> Self {
+        let spy = Spy::default();
+        let client = client_at(cluster, &spy).await;
+        Self {
+            namespace: namespace.to_owned(),
+            controller: controller_as(client.clone()),
+            client,
+            spy,
+            discoverers: BTreeSet::new(),
+            sqs: tokio::task::block_in_place(Sqs::shared),
+            own: own(),
             offered: AtomicU32::new(0),
         }
     }
@@ -335,32 +351,30 @@ pub(crate) async fn client(spy: &Spy) -> Client {
 }
 
 /// A client with a layer between it and the API server.
-pub(crate) async fn client_with<L>(layer: &L) -> Client
+pub(crate) async fn client_with<L: Between>(layer: &L) -> Client
 where
-    L: Layer<BoxService<Request<Body>, Response<Box<DynBody>>, BoxError>>,
     L::Service: Service<Request<Body>, Response = Response<Box<DynBody>>, Error = BoxError> + Send + 'static,
     <L::Service as Service<Request<Body>>>::Future: Send,
 {
-    let file = tokio::task::block_in_place(|| Kubernetes::shared().kubeconfig());
-    let file = Kubeconfig::read_from(file).unwrap();
+    let cluster = tokio::task::block_in_place(Kubernetes::shared);
+    client_at(cluster, layer).await
+}
+
+/// What may stand between a client and the API server.
+pub(crate) trait Between: Layer<BoxService<Request<Body>, Response<Box<DynBody>>, BoxError>> {}
+
+impl<L: Layer<BoxService<Request<Body>, Response<Box<DynBody>>, BoxError>>> Between for L {}
+
+async fn client_at<L: Between>(cluster: &Kubernetes, layer: &L) -> Client
+where
+    L::Service: Service<Request<Body>, Response = Response<Box<DynBody>>, Error = BoxError> + Send + 'static,
+    <L::Service as Service<Request<Body>>>::Future: Send,
+{
+    let file = Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
     let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
         .await
         .unwrap();
     ClientBuilder::try_from(config).unwrap().with_layer(layer).build()
-}
-
-/// A client that signs in with a token, as a pod does.
-pub(crate) async fn client_of(token: &str, spy: &Spy) -> Client {
-    let file = tokio::task::block_in_place(|| Kubernetes::shared().kubeconfig());
-    let file = Kubeconfig::read_from(file).unwrap();
-    let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-        .await
-        .unwrap();
-    config.auth_info = AuthInfo {
-        token: Some(token.to_owned().into()),
-        ..AuthInfo::default()
-    };
-    ClientBuilder::try_from(config).unwrap().with_layer(spy).build()
 }
 
 /// The operator's own identity in tests.
