@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What `up`, `down`, `logs` and `load-image` share: options, and the provider that they ask for. Sourced by them, with their
-# arguments. A provider is a file beside this one with the functions up, down, logs and load_image.
+# What `up`, `down` and their like share: options, and the provider that they ask for. Sourced by them, with their arguments.
+# A provider is a file beside this one with the functions up, down, logs, load_image and kill_container.
 
 clone=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # One for each user, whichever clone it is looked at from. The path must be short: sockets lie in it.

@@ -84,7 +84,10 @@ logs() {
     if [[ $# -gt 0 ]]; then tail -n +1 "$root/logs/$1.log"; else tail -n +1 "$root"/logs/*.log; fi
 }
 
-load_image() {
+# containerd's own client.
+containers() {
     runs_pods || fail "there is no node: e2e/cluster/up --nodes 1 starts one"
-    "$clone/.tools/node/usr/bin/ctr" --address "$root/node/c.sock" --namespace k8s.io images import "$1" >&2
+    "$clone/.tools/node/usr/bin/ctr" --address "$root/node/c.sock" --namespace k8s.io "$@" >&2
 }
+load_image() { containers images import "$1"; }
+kill_container() { containers tasks kill --signal SIGKILL "$1"; }

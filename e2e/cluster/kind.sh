@@ -45,3 +45,8 @@ load_image() {
     need_docker
     kind load image-archive "$1" --name "$NAME" >&2
 }
+
+kill_container() {
+    need_docker
+    docker exec "$NAME-control-plane" ctr --namespace k8s.io tasks kill --signal SIGKILL "$1"
+}

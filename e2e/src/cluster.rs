@@ -5,6 +5,7 @@
 //! that ends, and gives back what it took of the machine.
 
 use std::{
+    ffi::OsStr,
     io::{BufRead as _, BufReader, Write as _},
     net::IpAddr,
     os::unix::process::CommandExt as _,
@@ -87,9 +88,17 @@ impl Cluster {
 
     /// Gives the node an image, from an archive.
     pub fn load_image(&self, archive: &Path) -> Result<()> {
-        let mut load = Command::new(scripts().join("load-image"));
-        load.arg(archive).env("PF_CLUSTER_FOLDER", self.folder.path().join("c"));
-        success(&load.output()?).map(drop)
+        self.run("load-image", archive.as_os_str())
+    }
+
+    /// Kills what runs in the first container of a pod, without a word, and deletes the pod: as if its node was lost.
+    pub fn kill_pod(&self, namespace: &str, pod: &str) -> Result<()> {
+        let found = self.get(["pod", "--namespace", namespace, pod])?;
+        let container = found["status"]["containerStatuses"][0]["containerID"].as_str();
+        self.run("kill-container", container.context("it has no container")?.as_ref())?;
+        let now = ["--grace-period=0", "--force", "--wait=false"];
+        let delete = ["delete", "pod", "--namespace", namespace, pod].into_iter().chain(now);
+        self.kubectl(delete).map(drop)
     }
 
     /// kubectl, as one who may do everything.
@@ -141,6 +150,16 @@ impl Cluster {
         }
         helm.args(arguments).env("KUBECONFIG", &self.kubeconfig);
         success(&helm.output()?).with_context(|| format!("{helm:?}"))
+    }
+
+    fn run(&self, script: &str, argument: &OsStr) -> Result<()> {
+        let mut command = Command::new(scripts().join(script));
+        command
+            .arg(argument)
+            .env("PF_CLUSTER_FOLDER", self.folder.path().join("c"));
+        success(&command.output()?)
+            .with_context(|| format!("{command:?}"))
+            .map(drop)
     }
 }
 

@@ -74,13 +74,6 @@ fn left(whole: &Installation, namespace: &str) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// Kills a pod without a word: neither its processes nor their friends in the cluster are given time.
-fn kill(whole: &Installation, namespace: &str, pod: &str) {
-    let now = ["--grace-period=0", "--force", "--wait=false"];
-    let delete = ["delete", "pod", "--namespace", namespace, pod].into_iter().chain(now);
-    whole.cluster.kubectl(delete).unwrap();
-}
-
 /// The operator's lease.
 fn lease(whole: &Installation) -> Value {
     let lease = [
@@ -160,8 +153,8 @@ fn killed_in_the_middle(whole: &Installation) {
         .as_str()
         .unwrap();
     let leading = leader(whole);
-    kill(whole, Installation::JOBS, worker);
-    kill(whole, Installation::OPERATOR, &leading);
+    whole.cluster.kill_pod(Installation::JOBS, worker).unwrap();
+    whole.cluster.kill_pod(Installation::OPERATOR, &leading).unwrap();
     let written = documents(whole);
     assert!(
         written < RECORDS / 2,
