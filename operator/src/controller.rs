@@ -25,7 +25,7 @@ use std::{
 };
 
 use k8s_openapi::jiff::Timestamp;
-use kube::{Api, Client, ResourceExt as _, runtime::events::Recorder};
+use kube::{Api, Client, ResourceExt as _};
 use thiserror::Error;
 
 pub use self::watching::watch;
@@ -97,7 +97,7 @@ pub struct Controller {
     client: Client,
     settings: Settings,
     queues: Queues,
-    recorder: Recorder,
+    recorder: report::Recorder,
     metrics: Metrics,
     memory: Mutex<HashMap<String, Memory>>,
     began: Instant,

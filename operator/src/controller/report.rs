@@ -1,9 +1,10 @@
 //! What people are told besides the status: an event for every turn of a job's life that somebody cares about. Pure, but for
 //! the publishing.
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Client, Resource as _,
-    runtime::events::{Event, EventType, Recorder, Reporter},
+    runtime::events::{self, Event, EventType, Reporter},
 };
 
 use super::status;
@@ -12,13 +13,30 @@ use crate::crd::{IngestJob, IngestJobStatus, Phase};
 /// The longest note that the API server takes, in bytes.
 const NOTE_BYTES_MAX: usize = 1024;
 
+/// Who publishes events.
+pub struct Recorder {
+    client: Client,
+    reporter: Reporter,
+}
+
+impl Recorder {
+    /// Publishes an event about an object, as one of its own. kube's recorder would count it with an earlier one of the same
+    /// reason, and show the note of that: why there were two workers then, and not why there are seven now.
+    pub async fn publish(&self, event: &Event, about: &ObjectReference) -> Result<(), kube::Error> {
+        let forgetful = events::Recorder::new(self.client.clone(), self.reporter.clone());
+        forgetful.publish(event, about).await
+    }
+}
+
 /// Who publishes events; `instance` is this process' pod.
 pub fn recorder(client: &Client, instance: Option<String>) -> Recorder {
-    let reporter = Reporter {
-        controller: "pf-operator".to_owned(),
-        instance,
-    };
-    Recorder::new(client.clone(), reporter)
+    Recorder {
+        client: client.clone(),
+        reporter: Reporter {
+            controller: "pf-operator".to_owned(),
+            instance,
+        },
+    }
 }
 
 /// What happened between two statuses.
