@@ -1,6 +1,6 @@
 //! Certificates of one server: an authority of its own, what the server shows, and what a client may show.
 
-use std::{path::Path, sync::Arc};
+use std::{net::IpAddr, path::Path, sync::Arc};
 
 use anyhow::Result;
 use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -28,8 +28,8 @@ struct Signed {
 }
 
 impl Certificates {
-    /// Makes an authority, a certificate for a server on this machine, and one for a client.
-    pub(crate) fn make() -> Result<Self> {
+    /// Makes an authority, a certificate for a server at this address of the machine's, and one for a client.
+    pub(crate) fn make(ip: IpAddr) -> Result<Self> {
         let key = KeyPair::generate()?;
         let mut params = named("paraflow-test-authority", &[])?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -37,7 +37,7 @@ impl Certificates {
         let issuer = Issuer::new(params, key);
         Ok(Self {
             authority,
-            server: Signed::make(&named("localhost", &["localhost", "127.0.0.1"])?, &issuer)?,
+            server: Signed::make(&named("localhost", &["localhost", &ip.to_string()])?, &issuer)?,
             client: Signed::make(&named(CLIENT_NAME, &[])?, &issuer)?,
         })
     }

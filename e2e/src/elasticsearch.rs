@@ -5,7 +5,7 @@
 //! `GET /` answers 405.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     certificates::{CLIENT_NAME, Certificates},
-    guarded::{Guarded, Hello},
+    guarded::{Guarded, HERE, Hello},
     random_secret,
     search::{self, SearchApi},
 };
@@ -52,6 +52,7 @@ pub struct Elasticsearch {
 pub struct Settings {
     lines: Vec<String>,
     secured: bool,
+    ip: Option<IpAddr>,
 }
 
 #[derive(Debug)]
@@ -72,6 +73,13 @@ impl Settings {
     #[must_use]
     pub fn secured(mut self) -> Self {
         self.secured = true;
+        self
+    }
+
+    /// Lets it listen at another address of this machine's than the one that nobody else can reach.
+    #[must_use]
+    pub fn at(mut self, ip: IpAddr) -> Self {
+        self.ip = Some(ip);
         self
     }
 }
@@ -201,7 +209,8 @@ impl Elasticsearch {
 
     fn try_start(settings: &Settings) -> Result<Self> {
         let program = crate::tool("elasticsearch");
-        let security = settings.secured.then(Security::make).transpose()?;
+        let ip = settings.ip.unwrap_or(HERE);
+        let security = settings.secured.then(|| Security::make(ip)).transpose()?;
         let command = |root: &Path, address: SocketAddr| {
             let config = config(root);
             std::fs::create_dir(&config)?;
@@ -231,7 +240,7 @@ impl Elasticsearch {
             let tls = security.certificates.tls(false)?;
             Ok(SearchApi::new(address, Some(tls), Some(format!("Basic {credentials}"))))
         };
-        let server = Guarded::start("elasticsearch", START_MAX, command, |address| {
+        let server = Guarded::start_at(ip, "elasticsearch", START_MAX, command, |address| {
             hello(&api(address)?, address, security.as_ref())
         })?;
         Ok(Self {
@@ -243,9 +252,9 @@ impl Elasticsearch {
 }
 
 impl Security {
-    fn make() -> Result<Self> {
+    fn make(ip: IpAddr) -> Result<Self> {
         Ok(Self {
-            certificates: Certificates::make()?,
+            certificates: Certificates::make(ip)?,
             password: random_secret()?,
         })
     }

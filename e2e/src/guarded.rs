@@ -3,7 +3,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
@@ -66,6 +66,9 @@ pub(crate) enum Hello {
     Anothers(String),
 }
 
+/// Where servers listen that only this machine is to reach.
+pub(crate) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
 /// A server under guard.
 #[derive(Debug)]
 pub(crate) struct Guarded {
@@ -94,9 +97,20 @@ impl Guarded {
         command: impl Fn(&Path, SocketAddr) -> Result<Command>,
         hello: impl Fn(SocketAddr) -> Result<Hello>,
     ) -> Result<Self> {
+        Self::start_at(HERE, name, answer_max, command, hello)
+    }
+
+    /// The same at an address of this machine's, on a free port of it.
+    pub(crate) fn start_at(
+        ip: IpAddr,
+        name: &'static str,
+        answer_max: Duration,
+        command: impl Fn(&Path, SocketAddr) -> Result<Command>,
+        hello: impl Fn(SocketAddr) -> Result<Hello>,
+    ) -> Result<Self> {
         let mut failure = String::new();
         for _ in 0..STARTS_MAX {
-            let started = Self::run(name, &command).and_then(|server| {
+            let started = Self::run(ip, name, &command).and_then(|server| {
                 server.wait(answer_max, &hello)?;
                 Ok(server)
             });
@@ -129,10 +143,10 @@ impl Guarded {
         Ok(())
     }
 
-    fn run(name: &'static str, command: impl Fn(&Path, SocketAddr) -> Result<Command>) -> Result<Self> {
+    fn run(ip: IpAddr, name: &'static str, command: impl Fn(&Path, SocketAddr) -> Result<Command>) -> Result<Self> {
         let prefix = format!("paraflow-{name}-");
         let root = tempfile::Builder::new().prefix(&prefix).tempdir()?;
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let address = TcpListener::bind((ip, 0))?.local_addr()?;
         let server = command(root.path(), address)?;
         let environment = server.get_envs().filter_map(|(name, value)| Some((name, value?)));
         let mut guard = Command::new("bash")

@@ -4,20 +4,25 @@
 //! must not know our rooms or the S3 SDK, so that it can't share their mistakes.
 
 mod certificates;
+pub mod cluster;
 pub mod elasticsearch;
 pub mod fault_proxy;
 mod guarded;
 mod http;
+pub mod installation;
 pub mod kubernetes;
 pub mod localstack;
 pub mod opensearch;
+pub mod oracle;
 pub mod prometheus;
 pub mod s3;
 pub mod search;
 pub mod sqs;
 
+pub use cluster::Cluster;
 pub use elasticsearch::Elasticsearch;
 pub use fault_proxy::{FailedEntries, Fault, FaultProxy};
+pub use installation::Installation;
 pub use kubernetes::Kubernetes;
 pub use localstack::LocalStack;
 pub use opensearch::OpenSearch;

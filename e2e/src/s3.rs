@@ -7,7 +7,7 @@
 mod signed;
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
     sync::{
@@ -21,7 +21,7 @@ use anyhow::{Result, ensure};
 
 use self::signed::Client;
 use crate::{
-    guarded::{Guarded, Hello},
+    guarded::{Guarded, HERE, Hello},
     http, random_secret,
 };
 
@@ -52,7 +52,15 @@ impl S3 {
     /// When versitygw is not installed or does not start.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<S3> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start().expect("the S3 server must start"))
+        SHARED.get_or_init(|| Self::start_at(HERE))
+    }
+
+    /// A private server, which ends when it is dropped, at this address of the machine's.
+    ///
+    /// # Panics
+    /// When versitygw is not installed or does not start.
+    pub fn start_at(ip: IpAddr) -> Self {
+        Self::try_start(ip).expect("the S3 server must start")
     }
 
     /// Its address, as `http://127.0.0.1:port`.
@@ -118,6 +126,22 @@ impl S3 {
         });
     }
 
+    /// Stores each file below a folder, under a prefix and its path in the folder.
+    ///
+    /// # Panics
+    /// When a file can't be read.
+    pub fn put_folder(&self, bucket: &str, folder: &Path, prefix: &str) {
+        let mut files = Vec::new();
+        crate::oracle::walk(folder, &mut files);
+        let object = |file: &PathBuf| {
+            let key = file.strip_prefix(folder).expect("it lies in the folder");
+            let key = format!("{prefix}{}", key.to_str().expect("tests have plain names"));
+            (key, std::fs::read(file).expect("the file can be read"))
+        };
+        let objects: Vec<_> = files.iter().map(object).collect();
+        self.put_all(bucket, &objects);
+    }
+
     /// The folder that a bucket lies in. A file put there is an object without an entity tag, which is quicker than
     /// [`put`](Self::put) where listings need very many.
     ///
@@ -161,7 +185,7 @@ impl S3 {
         answer.unwrap_or_else(|error| panic!("cannot {method} {path} on the S3 server: {error:#}"))
     }
 
-    fn start() -> Result<Self> {
+    fn try_start(ip: IpAddr) -> Result<Self> {
         let program = crate::tool("versitygw");
         let secret = random_secret()?;
         let client = |address| Client::new(address, Self::ACCESS_KEY_ID, Self::REGION, secret.clone());
@@ -189,7 +213,7 @@ impl S3 {
                 _ => Hello::Anothers(answer.body),
             })
         };
-        let server = Guarded::start("versitygw", START_MAX, command, hello)?;
+        let server = Guarded::start_at(ip, "versitygw", START_MAX, command, hello)?;
         Ok(Self {
             client: client(server.address),
             buckets: AtomicU32::new(0),

@@ -5,7 +5,7 @@
 //! tested against an imitation of our own. It does not check signatures.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::Path,
     process::Command,
     sync::{
@@ -19,7 +19,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::{
-    guarded::{Guarded, Hello},
+    guarded::{Guarded, HERE, Hello},
     http::{Client, Request},
 };
 
@@ -77,7 +77,15 @@ impl Sqs {
     /// When ElasticMQ is not installed or does not start.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Sqs> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start().expect("the SQS server must start"))
+        SHARED.get_or_init(|| Self::start_at(HERE))
+    }
+
+    /// A private server, which ends when it is dropped, at this address of the machine's.
+    ///
+    /// # Panics
+    /// When ElasticMQ is not installed or does not start.
+    pub fn start_at(ip: IpAddr) -> Self {
+        Self::try_start(ip).expect("the SQS server must start")
     }
 
     /// Its address, as `http://127.0.0.1:port`.
@@ -132,6 +140,14 @@ impl Sqs {
         let request = json!({"QueueUrl": url, "AttributeNames": ["All"]});
         let mut answer = call(&self.client, "GetQueueAttributes", &request).ok()?;
         Some(answer["Attributes"].take())
+    }
+
+    /// The URLs of all queues whose names begin so.
+    pub fn queues(&self, prefix: &str) -> Vec<String> {
+        let answer = self.must("ListQueues", &json!({"QueueNamePrefix": prefix}));
+        let urls = answer["QueueUrls"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let url = |url: &Value| url.as_str().expect("a queue has a URL").to_owned();
+        urls.iter().map(url).collect()
     }
 
     /// Removes a queue.
@@ -215,7 +231,7 @@ impl Sqs {
             .unwrap_or_else(|error| panic!("cannot {action} on the SQS server: {error:#}"))
     }
 
-    fn start() -> Result<Self> {
+    fn try_start(ip: IpAddr) -> Result<Self> {
         let program = crate::tool("elasticmq");
         let command = |root: &Path, address| {
             let file = root.join("server.conf");
@@ -243,7 +259,7 @@ impl Sqs {
                 Hello::Anothers(url.to_owned())
             })
         };
-        let server = Guarded::start("elasticmq", START_MAX, command, hello)?;
+        let server = Guarded::start_at(ip, "elasticmq", START_MAX, command, hello)?;
         let queues = Self::at(server.address, account(server.address));
         Ok(Self {
             _server: Some(server),

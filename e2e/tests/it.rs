@@ -16,6 +16,7 @@ mod it {
     mod nothing_lost;
     mod oracle;
     mod pipes;
+    mod pods;
     mod programs;
     mod rooms;
     mod s3;

@@ -11,22 +11,19 @@ mod running;
 mod secrets;
 mod settling;
 
-use std::{
-    fs,
-    io::Write as _,
-    path::{Path, PathBuf},
-};
+use std::{fs, io::Write as _, path::Path};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use pf_e2e::{Elasticsearch, OpenSearch, S3, Sqs, search::SearchApi};
+use pf_e2e::{
+    Elasticsearch, OpenSearch, S3, Sqs,
+    oracle::{counted, walk},
+    search::SearchApi,
+};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use self::flow::Flow;
-use super::{
-    oracle,
-    programs::{generate, run_of, run_with_input},
-};
+use super::programs::{generate, run_of, run_with_input};
 
 /// Records of the seed flow in a usual run, and of its other forms.
 const RECORDS: u64 = 60_000;
@@ -39,7 +36,7 @@ fn records_or(usual: u64) -> u64 {
 }
 
 /// Index settings that keep an index of a test on one node quick and green.
-fn definition() -> Value {
+pub(crate) fn definition() -> Value {
     json!({
         "settings": {"number_of_shards": 1, "number_of_replicas": 0, "refresh_interval": "-1"},
         "mappings": {
@@ -47,37 +44,6 @@ fn definition() -> Value {
             "properties": {"status": {"type": "integer"}, "bytes": {"type": "long"}, "path": {"type": "keyword"}}
         }
     })
-}
-
-/// What an independent reader says of all files: how many records, and the sum of their `bytes`.
-fn counted(folder: &Path) -> (u64, f64) {
-    let files = |ending: &str| {
-        let mut found = Vec::new();
-        walk(folder, &mut found);
-        found.retain(|file| file.to_str().unwrap().ends_with(ending));
-        found
-    };
-    let (mut count, mut sum) = (0, 0.0);
-    for ending in [".ndjson", ".ndjson.gz", ".ndjson.zst", ".parquet"] {
-        let answer = oracle::query(
-            "SELECT count(*) AS n, sum(bytes)::DOUBLE AS s FROM records",
-            &files(ending),
-        );
-        count += answer[0]["n"].as_u64().unwrap();
-        sum += answer[0]["s"].as_f64().unwrap();
-    }
-    (count, sum)
-}
-
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        if entry.file_type().unwrap().is_dir() {
-            walk(&entry.path(), files);
-        } else {
-            files.push(entry.path());
-        }
-    }
-    files.sort();
 }
 
 /// The identity that the design gives a record, made here anew.

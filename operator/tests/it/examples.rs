@@ -18,6 +18,7 @@ fn every_example_has_the_plan_that_was_agreed() {
         let file = JobFile::read(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
         let files = file.job.spec.source.files.as_ref();
         let settings = Settings {
+            secrets: Some(Path::new("/secrets")),
             files_uri: files.map(|files| format!("file:///workspace/examples/{}", files.path)),
             ..Settings::default()
         };

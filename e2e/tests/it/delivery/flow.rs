@@ -1,6 +1,6 @@
 //! A job from its objects to its documents, over real servers: what a person would run, with names of its own.
 
-use std::{fs, path::Path, process::Command};
+use std::{path::Path, process::Command};
 
 use pf_e2e::{S3, Sqs, search::SearchApi, sqs::Queue};
 use serde_json::Value;
@@ -23,9 +23,7 @@ impl Flow {
     pub(crate) fn of(name: &str, folder: &Path, api: &SearchApi, visibility_seconds: u32, receives_max: u32) -> Self {
         let s3 = S3::shared();
         let bucket = s3.make_bucket(name);
-        let mut objects = Vec::new();
-        collect(folder, "logs/", &mut objects);
-        s3.put_all(&bucket, &objects);
+        s3.put_folder(&bucket, folder, "logs/");
         Self {
             job: name.to_owned(),
             bucket,
@@ -122,19 +120,5 @@ impl Flow {
     pub(crate) fn assert_queue_is_empty(&self) {
         let depth = Sqs::shared().depth(&self.queue.url);
         assert_eq!((depth.visible, depth.in_flight, depth.delayed), (0, 0, 0), "{depth:?}");
-    }
-}
-
-/// The files below a folder, as keys and bytes.
-fn collect(folder: &Path, prefix: &str, objects: &mut Vec<(String, Vec<u8>)>) {
-    let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(Result::unwrap).collect();
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let name = entry.file_name().into_string().unwrap();
-        if entry.file_type().unwrap().is_dir() {
-            collect(&entry.path(), &format!("{prefix}{name}/"), objects);
-        } else {
-            objects.push((format!("{prefix}{name}"), fs::read(entry.path()).unwrap()));
-        }
     }
 }
