@@ -105,6 +105,14 @@ fn the_program_waits_for_the_definitions_leads_works_and_hands_over() {
     until("it answers, and is not ready", || {
         (is_ready(first_port) == Some(false)).then_some(())
     });
+    let mut asked = operator();
+    asked.args(["ready", &format!("127.0.0.1:{first_port}"), "--patience", "100ms"]);
+    let asked = asked.output().unwrap();
+    assert_eq!(asked.status.code(), Some(1));
+    assert!(
+        text(&asked.stderr).contains("is not ready: it answers HTTP/1.1 503"),
+        "{asked:?}"
+    );
     assert!(ask(first_port, "/healthz").unwrap().starts_with("HTTP/1.1 200"));
     let events = until("one event says what is missing", || {
         let events = kubectl(&[

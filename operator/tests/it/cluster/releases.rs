@@ -149,10 +149,11 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Plays the nodes until a job is so.
-async fn played(world: &World, what: &str, done: impl Fn(&IngestJob) -> bool) {
+/// Plays the nodes until a job is so, as long as all is well.
+async fn played(world: &World, well: &dyn Fn(), what: &str, done: impl Fn(&IngestJob) -> bool) {
     let deadline = Instant::now() + PATIENCE;
     loop {
+        well();
         world.play("logs").await;
         let job = world.jobs().get("logs").await.unwrap();
         if done(&job) {
@@ -164,7 +165,7 @@ async fn played(world: &World, what: &str, done: impl Fn(&IngestJob) -> bool) {
 }
 
 /// A life with all that a job can need of the API server: a Secret, rest, a proof, an end.
-async fn life(world: &World) {
+async fn life(world: &World, well: &dyn Fn()) {
     let mut job = world.job("logs");
     job["spec"]["sink"] = json!({"elasticsearch": {
         "urls": ["http://es:9200"], "index": "logs", "auth": {"apiKey": {"name": "es", "key": "api-key"}},
@@ -222,8 +223,11 @@ async fn life(world: &World) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     replicas(Value::Null).await;
-    played(world, "the job is complete", |job| phase(job) == Some(Phase::Complete)).await;
-    played(world, "the workers are gone", |job| {
+    played(world, well, "the job is complete", |job| {
+        phase(job) == Some(Phase::Complete)
+    })
+    .await;
+    played(world, well, "the workers are gone", |job| {
         job.status.as_ref().and_then(|status| status.workers) == Some(0)
     })
     .await;
@@ -236,26 +240,20 @@ fn port() -> u16 {
 
 const INSTANCE: &str = "app.kubernetes.io/instance=paraflow";
 
-/// An operator's release: it lives by its roles, and leaves nothing.
-async fn release(cluster: &Cluster, namespace: &str, jobs: &str, values: &str) -> BTreeSet<String> {
+/// An operator's release, which was one for other namespaces before: it lives by its roles, and leaves nothing.
+async fn release(cluster: &Cluster, namespace: &str, jobs: &str, [before, values]: [&str; 2]) -> BTreeSet<String> {
     let port = port();
-    let sets = format!("lookEvery=100ms,idleFor=300ms,extraArgs[0]=--metrics-addr=127.0.0.1:{port},{values}");
-    let install = [
-        "upgrade",
-        "--install",
-        "paraflow",
-        "pf-operator",
-        "--create-namespace",
-        "--namespace",
-        namespace,
-        "--set",
-        &sets,
-    ];
+    let always = format!("lookEvery=100ms,idleFor=300ms,extraArgs[0]=--metrics-addr=127.0.0.1:{port}");
+    let upgrade = |values: &str| {
+        let release = ["upgrade", "--install", "--create-namespace", "--namespace", namespace];
+        let sets = format!("{always},{values}");
+        cluster.helm(&[&release[..], &["paraflow", "pf-operator", "--set", &sets]].concat())
+    };
     let mut program = None;
     tokio::task::block_in_place(|| {
-        let notes = cluster.helm(&install).unwrap();
+        upgrade(before).unwrap();
+        let notes = upgrade(values).unwrap();
         assert!(notes.contains("helm test paraflow"), "{notes}");
-        cluster.helm(&install).unwrap();
         program = Some(Program::of_release(cluster, namespace));
         if cluster.kubectl(&["get", "crd", "ingestjobs.paraflow.dev"]).is_err() {
             assert!(notes.contains("does not know IngestJobs"), "{notes}");
@@ -284,7 +282,8 @@ async fn release(cluster: &Cluster, namespace: &str, jobs: &str, values: &str) -
             .unwrap();
     });
     let world = World::on(&cluster.kubernetes, jobs).await;
-    life(&world).await;
+    let calls = || cluster.kubernetes.calls(namespace, "paraflow-pf-operator");
+    life(&world, &|| roles::none_is_forbidden(&calls())).await;
     tokio::task::block_in_place(|| {
         cluster
             .kubectl(&["delete", "ingestjob", "logs", "--namespace", jobs, "--timeout=60s"])
@@ -293,8 +292,8 @@ async fn release(cluster: &Cluster, namespace: &str, jobs: &str, values: &str) -
     });
     let mut roles = cluster.get(&["roles", "--all-namespaces", "--selector", INSTANCE]);
     roles.extend(cluster.get(&["clusterroles", "--selector", INSTANCE]));
-    let calls = cluster.kubernetes.calls(namespace, "paraflow-pf-operator");
-    let unused = roles::unused(&roles, &calls);
+    assert_eq!(roles.len(), 2, "one for jobs and one for the lease: {roles:#?}");
+    let unused = roles::unused(&roles, &calls());
     tokio::task::block_in_place(|| {
         cluster
             .helm(&["uninstall", "paraflow", "--namespace", namespace, "--wait"])
@@ -372,8 +371,8 @@ async fn releases_come_live_by_their_roles_are_upgraded_and_go() {
     for namespace in ["logs", "other"] {
         cluster.kubectl(&["create", "namespace", namespace]).unwrap();
     }
-    let of_all = release(&cluster, "everywhere", "logs", "replicas=1").await;
-    let of_one = release(&cluster, "somewhere", "other", "watchNamespace=other").await;
+    let of_all = release(&cluster, "everywhere", "logs", ["watchNamespace=logs", "replicas=1"]).await;
+    let of_one = release(&cluster, "somewhere", "other", ["replicas=1", "watchNamespace=other"]).await;
     let unused: Vec<&String> = of_all.intersection(&of_one).collect();
     assert!(unused.is_empty(), "rules that nothing needs: {unused:?}");
     tokio::task::block_in_place(|| definition_stays(&cluster));

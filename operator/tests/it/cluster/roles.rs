@@ -41,12 +41,18 @@ fn needs(call: &Call) -> Vec<(&str, &str, &str)> {
     needs
 }
 
+/// Checks that no call was forbidden.
+#[track_caller]
+pub(crate) fn none_is_forbidden(calls: &[Call]) {
+    let forbidden: Vec<_> = calls.iter().filter(|call| call.code == 403).collect();
+    assert!(forbidden.is_empty(), "forbidden: {forbidden:#?}");
+}
+
 /// Checks that no call was forbidden, and returns what is allowed and was not needed.
 #[track_caller]
 pub(crate) fn unused(roles: &[Value], calls: &[Call]) -> BTreeSet<Permission> {
     assert!(calls.len() > 50, "a life has more calls than {}", calls.len());
-    let forbidden: Vec<_> = calls.iter().filter(|call| call.code == 403).collect();
-    assert!(forbidden.is_empty(), "forbidden: {forbidden:#?}");
+    none_is_forbidden(calls);
     let mut unused = allowed(roles);
     unused.retain(|(namespace, group, resource, verb)| {
         let is_needed = calls.iter().any(|call| {
