@@ -3,7 +3,7 @@
 
 use std::{
     env, fs,
-    io::{self, IsTerminal as _},
+    io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
 };
@@ -171,17 +171,20 @@ impl Drop for Watch {
     }
 }
 
+/// Waits until the job is over, and fails if it is not complete.
 fn wait(whole: &Installation, name: &str) -> Result<()> {
-    let name = format!("ingestjob/{name}");
-    let wait = [
-        "wait",
-        "--for=condition=Complete",
-        "--timeout=1h",
-        "--namespace",
-        Installation::JOBS,
-        &name,
-    ];
-    whole.cluster.kubectl(wait).map(drop)
+    let job = format!("ingestjob/{name}");
+    let is_over = "--for=jsonpath={.status.completedAt}";
+    let wait = ["wait", is_over, "--timeout=1h", "--namespace", Installation::JOBS, &job];
+    whole.cluster.kubectl(wait)?;
+    let status = status(whole, name)?;
+    ensure!(status["phase"] == "Complete", "the job is not complete: {status:#}");
+    Ok(())
+}
+
+fn status(whole: &Installation, name: &str) -> Result<Value> {
+    let job = ["ingestjob", "--namespace", Installation::JOBS, name];
+    Ok(whole.cluster.get(job)?["status"].take())
 }
 
 /// Compares the index with what DuckDB counts in the objects, and shows both beside what the job says itself.
@@ -190,15 +193,17 @@ fn prove(whole: &Installation, name: &str, folder: &Path) -> Result<()> {
     api.refresh(INDEX);
     let (count, sum) = counted(folder);
     let indexed = (api.count(INDEX), api.sum(INDEX, "bytes", &json!({"match_all": {}})));
-    let status = whole
-        .cluster
-        .get(["ingestjob", "--namespace", Installation::JOBS, name])?["status"]
-        .take();
-    println!("{:>24} {:>12} {:>18}", "", "records", "sum of `bytes`");
-    println!("{:>24} {count:>12} {sum:>18}", "DuckDB, in the objects");
-    println!("{:>24} {:>12} {:>18}", "Elasticsearch", indexed.0, indexed.1);
-    println!("{:>24} {:>12}", "status of the job", status["records"]["read"]);
-    println!("\n{}", status["conditions"][0]["message"].as_str().unwrap_or_default());
+    let status = status(whole, name)?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "{:>24} {:>12} {:>18}", "", "records", "sum of `bytes`")?;
+    writeln!(out, "{:>24} {count:>12} {sum:>18}", "DuckDB, in the objects")?;
+    writeln!(out, "{:>24} {:>12} {:>18}", "Elasticsearch", indexed.0, indexed.1)?;
+    writeln!(
+        out,
+        "{:>24} {:>12}",
+        "status of the job",
+        status["records"]["read"].to_string()
+    )?;
     ensure!(
         indexed.0 == count && (indexed.1 - sum).abs() < 0.5,
         "they are not the same"
@@ -209,17 +214,17 @@ fn prove(whole: &Installation, name: &str, folder: &Path) -> Result<()> {
 fn keep(whole: &Installation) -> Result<()> {
     let (access, secret) = (S3::ACCESS_KEY_ID, whole.s3.secret_access_key());
     say("It runs on; press Enter to end it");
-    println!("export KUBECONFIG={}", whole.cluster.kubeconfig().display());
-    println!(
+    let search = &whole.elasticsearch;
+    let mut out = io::stdout().lock();
+    writeln!(out, "export KUBECONFIG={}", whole.cluster.kubeconfig().display())?;
+    writeln!(
+        out,
         "S3              {}   key {access}, secret {secret}",
         whole.s3.endpoint()
-    );
-    println!("SQS             {}", whole.sqs.endpoint());
-    println!(
-        "Elasticsearch   {}   user elastic, password {}",
-        whole.elasticsearch.endpoint(),
-        whole.elasticsearch.password()
-    );
+    )?;
+    writeln!(out, "SQS             {}", whole.sqs.endpoint())?;
+    let (url, password) = (search.endpoint(), search.password());
+    writeln!(out, "Elasticsearch   {url}   user elastic, password {password}")?;
     io::stdin().read_line(&mut String::new())?;
     Ok(())
 }

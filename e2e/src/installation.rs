@@ -100,7 +100,7 @@ impl Installation {
         let file = folder.path().join("values.json");
         std::fs::write(&file, values.to_string())?;
         let namespace = ["--namespace", Self::OPERATOR];
-        let install = ["install", "--wait", "--timeout", "3m"];
+        let install = ["install", "--wait", "--timeout", "10m"];
         let definitions = chart("pf-operator-crds");
         let operator = chart("pf-operator");
         let file = file.to_str().context("temporary folders have plain names")?;

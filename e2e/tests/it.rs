@@ -11,6 +11,7 @@ mod it {
     mod delivery;
     mod docs;
     mod formats;
+    mod images;
     mod jobs;
     mod localstack;
     mod nothing_lost;
