@@ -70,7 +70,7 @@ fn the_dockerfile_builds_with_the_toolchain_of_the_workspace_and_runs_as_pods_do
         file.contains("--profile release-max") && manifest.contains("[profile.release-max]"),
         "{file}"
     );
-    let pods = fs::read_to_string(workspace().join("charts/pf-operator/templates/deployment.yaml")).unwrap();
+    let pods = fs::read_to_string(workspace().join("charts/pf-operator/templates/_names.tpl")).unwrap();
     assert!(
         file.contains("USER 65532:65532") && pods.contains("runAsUser: 65532"),
         "{file}"
