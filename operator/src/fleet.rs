@@ -149,12 +149,12 @@ mod tests {
         }
     }
 
-    fn told(leases_held: u64, wire_bytes: u64) -> Option<Told> {
-        Some(Told {
+    fn told(leases_held: u64, wire_bytes: u64) -> Told {
+        Told {
             leases_held,
             wire_bytes,
             ..Told::default()
-        })
+        }
     }
 
     #[test]
@@ -186,8 +186,8 @@ mod tests {
     fn who_does_not_answer_is_busy_and_if_nobody_does_nothing_is_known() {
         let mut fleet = Fleet::default();
         let answers = [
-            (address("a"), told(2, 0)),
-            (address("b"), told(0, 0)),
+            (address("a"), Some(told(2, 0))),
+            (address("b"), Some(told(0, 0))),
             (address("c"), None),
         ];
         let report = fleet.hear(Duration::ZERO, &answers);
@@ -206,16 +206,16 @@ mod tests {
         fleet.hear(
             at(0),
             &[
-                (address("a"), told(1, 100)),
-                (address("b"), told(0, 7)),
-                (address("c"), told(1, 900)),
+                (address("a"), Some(told(1, 100))),
+                (address("b"), Some(told(0, 7))),
+                (address("c"), Some(told(1, 900))),
             ],
         );
         let answers = [
-            (address("a"), told(1, 1100)),
-            (address("b"), told(0, 7)),
-            (address("c"), told(1, 30)),
-            (address("d"), told(1, 5000)),
+            (address("a"), Some(told(1, 1100))),
+            (address("b"), Some(told(0, 7))),
+            (address("c"), Some(told(1, 30))),
+            (address("d"), Some(told(1, 5000))),
         ];
         let report = fleet.hear(at(10), &answers);
         assert_eq!(report.bytes_per_second, Some(100));

@@ -415,9 +415,9 @@ fn a_deadline_is_met_where_there_is_room_and_costs_no_more_than_it_must() {
         "{in_time} in time; {} worker-seconds, {} with all workers at once\n",
         hurried.worker_seconds, unhurried.worker_seconds
     );
-    expect![[r#"
+    expect![[r"
         500 in time; 13334350 worker-seconds, 15320870 with all workers at once
-    "#]]
+    "]]
     .assert_eq(&table);
 }
 

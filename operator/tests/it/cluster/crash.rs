@@ -70,13 +70,13 @@ async fn live(trial: Trial) -> bool {
     }
     world.create(&job).await;
     match scenario {
-        Scenario::Whole => ends_well(&mut world, &trial).await,
+        Scenario::Whole => Box::pin(ends_well(&mut world, &trial)).await,
         Scenario::Rests => {
             world.until("logs", |job| phase(job) == Some(Phase::Discovering)).await;
             world.change("logs", &json!({"spec": {"suspend": true}})).await;
             world.until_phase("logs", Phase::Suspended).await;
             world.change("logs", &json!({"spec": {"suspend": false}})).await;
-            ends_well(&mut world, &trial).await;
+            Box::pin(ends_well(&mut world, &trial)).await;
         }
         Scenario::Again => {
             world.until_phase("logs", Phase::Complete).await;
@@ -237,5 +237,5 @@ async fn two_operators_at_once_make_one_life() {
         at: At::Call(0),
         fault: Fault::Unsent,
     };
-    ends_well(&mut world, &trial).await;
+    Box::pin(ends_well(&mut world, &trial)).await;
 }

@@ -195,7 +195,7 @@ async fn life(world: &World, well: &dyn Fn()) {
     let replicas = async |replicas: Value| {
         world
             .change("logs", &json!({"spec": {"workers": {"replicas": replicas}}}))
-            .await
+            .await;
     };
     replicas(json!(2)).await;
     let deadline = Instant::now() + PATIENCE;
@@ -371,8 +371,20 @@ async fn releases_come_live_by_their_roles_are_upgraded_and_go() {
     for namespace in ["logs", "other"] {
         cluster.kubectl(&["create", "namespace", namespace]).unwrap();
     }
-    let of_all = release(&cluster, "everywhere", "logs", ["watchNamespace=logs", "replicas=1"]).await;
-    let of_one = release(&cluster, "somewhere", "other", ["replicas=1", "watchNamespace=other"]).await;
+    let of_all = Box::pin(release(
+        &cluster,
+        "everywhere",
+        "logs",
+        ["watchNamespace=logs", "replicas=1"],
+    ))
+    .await;
+    let of_one = Box::pin(release(
+        &cluster,
+        "somewhere",
+        "other",
+        ["replicas=1", "watchNamespace=other"],
+    ))
+    .await;
     let unused: Vec<&String> = of_all.intersection(&of_one).collect();
     assert!(unused.is_empty(), "rules that nothing needs: {unused:?}");
     tokio::task::block_in_place(|| definition_stays(&cluster));
