@@ -11,6 +11,8 @@ mod kubectl;
 mod leading;
 #[path = "cluster/life.rs"]
 mod life;
+#[path = "cluster/memory.rs"]
+mod memory;
 #[path = "cluster/mutations.rs"]
 mod mutations;
 #[path = "cluster/program.rs"]

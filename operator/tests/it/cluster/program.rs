@@ -43,7 +43,14 @@ fn is_ready(port: u16) -> Option<bool> {
 }
 
 /// A program that ends with the test, however that ends.
-struct Program(Child);
+pub(super) struct Program(Child);
+
+impl Program {
+    /// The process.
+    pub(super) fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
 
 impl Drop for Program {
     fn drop(&mut self) {
@@ -54,19 +61,19 @@ impl Drop for Program {
 }
 
 fn start(cluster: &Kubernetes, port: u16, pod: &str) -> Program {
+    spawn(
+        cluster,
+        port,
+        &["--look-every", "100ms", "--idle-for", "300ms", "--pod-name", pod],
+    )
+}
+
+/// An operator with these flags, and its health at this port.
+pub(super) fn spawn(cluster: &Kubernetes, port: u16, flags: &[&str]) -> Program {
     let mut command = operator();
     command
-        .args([
-            "run",
-            "--image",
-            "paraflow:test",
-            "--look-every",
-            "100ms",
-            "--idle-for",
-            "300ms",
-            "--pod-name",
-            pod,
-        ])
+        .args(["run", "--image", "paraflow:test"])
+        .args(flags)
         .args(["--metrics-addr", &format!("127.0.0.1:{port}")])
         .env("KUBECONFIG", cluster.kubeconfig())
         .env("PF_LOG_FORMAT", "json")
@@ -76,7 +83,7 @@ fn start(cluster: &Kubernetes, port: u16, pod: &str) -> Program {
     Program(command.spawn().unwrap())
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
