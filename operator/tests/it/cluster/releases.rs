@@ -179,7 +179,8 @@ async fn life(world: &World, well: &dyn Fn()) {
         assert!(Instant::now() < deadline, "no discoverer is made");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    for rests in [true, false] {
+    // Twice, so that an event happens again, and is counted.
+    for rests in [true, false, true, false] {
         world.change("logs", &json!({"spec": {"suspend": rests}})).await;
         let deadline = Instant::now() + PATIENCE;
         loop {
