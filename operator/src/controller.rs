@@ -15,6 +15,7 @@ pub mod life;
 pub mod merge;
 pub mod names;
 pub mod report;
+mod scaling;
 pub mod status;
 mod watching;
 
@@ -25,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::Timestamp;
 use kube::{Api, Client, ResourceExt as _};
 use pf_work::queue;
 use thiserror::Error;
@@ -34,18 +35,18 @@ use tokio::time::timeout;
 pub use self::watching::watch;
 
 use self::{
-    facts::{Facts, Trouble},
+    facts::Facts,
     life::{Deed, Next, Surroundings, Turn},
     names::Place,
     report::Teller,
     status::Draft,
 };
 use crate::{
-    crd::{IngestJob, IngestJobStatus, ScalingMode},
+    crd::{IngestJob, IngestJobStatus},
     fleet::{self, Asker, Fleet, Report},
     metrics::Metrics,
     queue::Queues,
-    scaler::{self, Decision, Depth, History, Inputs, Mode, Wishes},
+    scaler::{self, Decision, Depth, History},
 };
 
 /// Steps that can follow from each other at once; there are five in the longest life.
@@ -346,8 +347,8 @@ impl Controller {
         }
         let now = self.began.elapsed();
         let fleet = memory.fleet.hear(now, &answers);
-        let inputs = inputs(job, facts, depth, &fleet);
-        let wishes = wishes(job, facts.now, now);
+        let inputs = scaling::inputs(job, facts, depth, &fleet);
+        let wishes = scaling::wishes(job, facts.now, now);
         let decision = scaler::decide(&mut memory.history, inputs, wishes, self.settings.idle_for, now);
         self.metrics.decided(inputs.replicas, decision.replicas);
         let look = Look {
@@ -391,60 +392,3 @@ impl Controller {
 /// The pause after the first failure, and the longest.
 const FAILURE_PAUSE_MIN: Duration = Duration::from_millis(500);
 const FAILURE_PAUSE_MAX: Duration = Duration::from_mins(5);
-
-/// What the scaler is told.
-fn inputs(job: &IngestJob, facts: &Facts, depth: Option<Depth>, fleet: &Report) -> Inputs {
-    let live = facts.workers.as_ref().and_then(|workers| workers.spec.as_ref());
-    let status = job.status.as_ref();
-    Inputs {
-        depth,
-        replicas: live
-            .and_then(|spec| spec.replicas)
-            .and_then(|n| u32::try_from(n).ok())
-            .unwrap_or(0),
-        busy: fleet.busy,
-        discovering: !status.is_some_and(|status| status::holds(status, status::DISCOVERED)),
-        saturated: fleet.saturated || matches!(facts.trouble, Some(Trouble::Refused { .. })),
-        bytes_left: depth.zip(status).and_then(|(depth, status)| bytes_left(status, depth)),
-        bytes_per_worker: fleet.bytes_per_worker,
-    }
-}
-
-/// What is still to be read, once all is known: as if all work items were alike.
-fn bytes_left(status: &IngestJobStatus, depth: Depth) -> Option<u64> {
-    let items = status.items.as_ref().filter(|items| items.discovered_is_final)?;
-    let count = |count: i64| u128::try_from(count).unwrap_or(0);
-    let left = count(items.discovered_bytes) * u128::from(depth.backlog());
-    u64::try_from(left.checked_div(count(items.discovered))?).ok()
-}
-
-/// What the job says of the number of workers, with the schema's defaults. `clock` is where the scaler's clock stands at
-/// `now`.
-fn wishes(job: &IngestJob, now: Timestamp, clock: Duration) -> Wishes {
-    let defaults = Wishes::default();
-    let workers = job.spec.workers.clone().unwrap_or_default();
-    let scaling = workers.scaling.unwrap_or_default();
-    let after = scaling.scale_down_after_seconds;
-    let due = scaling.complete_by.map(|time| time.0).or_else(|| {
-        let started = job.status.as_ref()?.run.as_ref()?.started_at.as_ref()?.0;
-        let span: SignedDuration = scaling.target_duration?.parse().ok()?;
-        started.checked_add(span).ok()
-    });
-    let due = due.map(|due| {
-        let left = Duration::try_from(due.duration_since(now)).unwrap_or_default();
-        clock + left
-    });
-    Wishes {
-        min: workers.min.unwrap_or(defaults.min),
-        max: workers.max.unwrap_or(defaults.max),
-        items_per_worker: scaling.items_per_worker.unwrap_or(defaults.items_per_worker).max(1),
-        scale_down_after: after.map_or(defaults.scale_down_after, |seconds| Duration::from_secs(seconds.into())),
-        due,
-        mode: match (scaling.mode, workers.replicas) {
-            (Some(ScalingMode::External), replicas) => Mode::External(replicas),
-            (None | Some(ScalingMode::Fixed), Some(replicas)) => Mode::Fixed(replicas),
-            // The schema lets no job through that is fixed at nothing, or managed and given a number.
-            (None | Some(ScalingMode::Fixed), None) | (Some(ScalingMode::Managed), _) => Mode::Managed,
-        },
-    }
-}

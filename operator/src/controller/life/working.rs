@@ -1,7 +1,8 @@
 //! A run that has begun: discovery, workers, rest, and what goes wrong.
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
-use kube::ResourceExt as _;
+use kube::{Resource, ResourceExt as _};
+use serde::Serialize;
 
 use super::{Deed, Next, Surroundings, Turn, draft, plan, proving, told};
 use crate::{
@@ -156,29 +157,34 @@ fn go_on(facts: &Facts) -> Vec<Deed> {
     go_on.collect()
 }
 
+/// What brings a child to what it is to be; absent: nothing has to.
+fn mended<K: Resource + Clone + Serialize>(
+    wished: Option<&K>,
+    live: Option<&K>,
+    make: fn(Box<K>) -> Deed,
+    delete: fn(String) -> Deed,
+) -> Option<Deed> {
+    match (wished, live) {
+        (Some(wished), live) => live
+            .is_none_or(|live| !differ::fits(wished, live))
+            .then(|| make(Box::new(wished.clone()))),
+        (None, Some(live)) => Some(delete(live.name_any())),
+        (None, None) => None,
+    }
+}
+
 /// What pods need before they start, where it is not as it is to be, or not to be any more.
 fn of_pods(facts: &Facts, children: &Children) -> Vec<Deed> {
-    let mut deeds = Vec::new();
-    match (&children.account, &facts.account) {
-        (Some(wished), live) if live.as_ref().is_none_or(|live| !differ::fits(wished, live)) => {
-            deeds.push(Deed::Account(Box::new(wished.clone())));
-        }
-        (None, Some(live)) => deeds.push(Deed::DeleteAccount(live.name_any())),
-        (Some(_) | None, _) => {}
-    }
-    match (&children.network, &facts.network) {
-        (Some(wished), live) if live.as_ref().is_none_or(|live| !differ::fits(wished, live)) => {
-            deeds.push(Deed::Network(Box::new(wished.clone())));
-        }
-        (None, Some(live)) => deeds.push(Deed::DeleteNetwork(live.name_any())),
-        (Some(_) | None, _) => {}
-    }
-    deeds
+    let (account, network) = (children.account.as_ref(), children.network.as_ref());
+    let deeds = [
+        mended(account, facts.account.as_ref(), Deed::Account, Deed::DeleteAccount),
+        mended(network, facts.network.as_ref(), Deed::Network, Deed::DeleteNetwork),
+    ];
+    deeds.into_iter().flatten().collect()
 }
 
 /// The workers as they are to be, where they are not.
 fn workers(facts: &Facts, children: &Children) -> Vec<Deed> {
-    let mut deeds = Vec::new();
     let mut wished = children.workers.clone();
     let live = facts.workers.as_ref();
     if live.is_none_or(|live| !differ::is_scaled_by_us(live))
@@ -188,14 +194,12 @@ fn workers(facts: &Facts, children: &Children) -> Vec<Deed> {
         let replicas = live.and_then(|live| live.spec.as_ref()).and_then(|spec| spec.replicas);
         spec.replicas = Some(replicas.unwrap_or(0));
     }
-    if live.is_none_or(|live| !differ::fits(&wished, live)) {
-        deeds.push(Deed::Workers(Box::new(wished)));
-    }
     let budget = facts.budget.as_ref();
-    if budget.is_none_or(|live| !differ::fits(&children.budget, live)) {
-        deeds.push(Deed::Budget(Box::new(children.budget.clone())));
-    }
-    deeds
+    let deeds = [
+        mended(Some(&wished), live, Deed::Workers, Deed::DeleteWorkers),
+        mended(Some(&children.budget), budget, Deed::Budget, Deed::DeleteBudget),
+    ];
+    deeds.into_iter().flatten().collect()
 }
 
 /// Sets the number of workers, where it is not what was decided.
