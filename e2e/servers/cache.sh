@@ -54,6 +54,17 @@ fetch() {
     fi
 }
 
+# Builds a program of the Go module proxy.
+#   build_go NAME VERSION PACKAGE FOLDER
+build_go() {
+    local name=$1 version=$2 package=$3 folder=$4
+    if ! command -v go >/dev/null; then
+        fail "$name $version is built with Go, and there is no \`go\` on the PATH: install Go 1.24 or newer"
+    fi
+    say "building $name $version, which may take some minutes the first time"
+    GOBIN="$folder" CGO_ENABLED=0 nice go install -trimpath -ldflags '-s -w' "$package@v$version"
+}
+
 # Links the program that starts a server.
 #   link NAME PROGRAM
 link() {

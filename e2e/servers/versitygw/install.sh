@@ -5,16 +5,6 @@
 install_versitygw() {
     local version=$1
     local home="$cache/versitygw-$version"
-    in_cache "$home" build_versitygw "$version"
+    in_cache "$home" build_go versitygw "$version" github.com/versity/versitygw/cmd/versitygw
     link versitygw "$home/versitygw"
-}
-
-build_versitygw() {
-    local version=$1 folder=$2
-    if ! command -v go >/dev/null; then
-        fail "versitygw $version is built with Go, and there is no \`go\` on the PATH: install Go 1.24 or newer"
-    fi
-    say "building versitygw $version, which takes some minutes the first time"
-    GOBIN="$folder" CGO_ENABLED=0 nice go install -trimpath -ldflags '-s -w' \
-        "github.com/versity/versitygw/cmd/versitygw@v$version"
 }
