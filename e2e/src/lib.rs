@@ -34,7 +34,12 @@ pub use sqs::Sqs;
 use std::{
     io::Read as _,
     path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
 };
+
+/// How often it is looked whether something is so that is waited for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The path of an installed tool, or folder of them: in `PF_TOOLS_DIR`, the workspace's `.tools/bin`, or `~/.cache/paraflow/bin`.
 ///
@@ -52,6 +57,22 @@ pub fn tool(name: &str) -> PathBuf {
     {
         Some(path) => path,
         None => panic!("{name} is not installed in any of {folders:?}: run `./test`, or `e2e/servers/install` alone"),
+    }
+}
+
+/// Waits until something is so, and returns what was found.
+///
+/// # Panics
+/// When it is not so within `patience`; `what` says what was waited for.
+#[track_caller]
+pub fn until<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        sleep(LOOK_EVERY);
     }
 }
 

@@ -3,12 +3,7 @@
 
 mod watched;
 
-use std::{
-    fs,
-    path::Path,
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, time::Duration};
 
 use pf_e2e::{Installation, oracle::counted};
 use serde_json::{Value, json};
@@ -32,15 +27,8 @@ const INDEX: &str = "access-logs";
 
 /// Waits until something is so.
 #[track_caller]
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        sleep(Duration::from_millis(200));
-    }
+fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    pf_e2e::until(what, PATIENCE, look)
 }
 
 /// The job of the example, with workers that fit on a node of two CPUs, and that are slow enough to be killed at work.

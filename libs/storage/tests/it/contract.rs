@@ -4,22 +4,25 @@ use pf_storage::contract;
 
 use crate::worlds::{Bucket, Folder};
 
+macro_rules! hold {
+    ($world:expr; $($clause:ident)*) => {
+        $(#[tokio::test]
+        async fn $clause() {
+            contract::$clause(&$world).await;
+        })*
+    };
+}
+
 macro_rules! both_hold {
     ($($clause:ident)*) => {
         mod file {
             use super::*;
-            $(#[tokio::test]
-            async fn $clause() {
-                contract::$clause(&Folder::new()).await;
-            })*
+            hold! { Folder::new(); $($clause)* }
         }
 
         mod s3 {
             use super::*;
-            $(#[tokio::test]
-            async fn $clause() {
-                contract::$clause(&Bucket::new()).await;
-            })*
+            hold! { Bucket::new(); $($clause)* }
         }
     };
 }
@@ -49,16 +52,8 @@ both_hold! {
 mod localstack {
     use super::*;
 
-    macro_rules! holds {
-        ($($clause:ident)*) => {
-            $(#[tokio::test]
-            async fn $clause() {
-                contract::$clause(&Bucket::on_localstack()).await;
-            })*
-        };
-    }
-
-    holds! {
+    hold! {
+        Bucket::on_localstack();
         lists_in_the_order_of_the_keys_bytes
         reads_what_it_lists
         a_prefix_may_end_anywhere

@@ -4,8 +4,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     process::{Child, Stdio},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use pf_e2e::{Kubernetes, Sqs};
@@ -17,15 +16,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until something is so.
 #[track_caller]
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(100));
-    }
+fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    pf_e2e::until(what, PATIENCE, look)
 }
 
 /// The first line of an answer.
@@ -43,12 +35,24 @@ fn is_ready(port: u16) -> Option<bool> {
 }
 
 /// A program that ends with the test, however that ends.
-pub(super) struct Program(Child);
+pub(super) struct Program(pub(super) Child);
 
 impl Program {
     /// The process.
     pub(super) fn id(&self) -> u32 {
         self.0.id()
+    }
+
+    /// Asks it to stop.
+    fn terminate(&self) {
+        let pid = rustix::process::Pid::from_raw(self.id().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+
+    /// Asks it to stop, and waits until it has, well.
+    pub(super) fn stop(&mut self) {
+        self.terminate();
+        assert!(self.0.wait().unwrap().success());
     }
 }
 
@@ -89,9 +93,8 @@ pub(super) fn free_port() -> u16 {
 }
 
 fn stop(mut program: Program) -> String {
+    program.terminate();
     let child = &mut program.0;
-    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     let mut log = String::new();
     let mut lines = BufReader::new(child.stderr.take().unwrap());
     while lines.read_line(&mut log).unwrap() > 0 {}

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     fs,
     net::Ipv4Addr,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -15,7 +15,11 @@ use pf_operator::crd::{IngestJob, Phase};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{roles, world::World};
+use super::{
+    program::{Program, free_port},
+    roles,
+    world::World,
+};
 use crate::{
     charts::{objects, workspace},
     program::{operator, outcome, run},
@@ -78,75 +82,51 @@ impl Cluster {
 }
 
 /// The operator's program, as its Deployment says, with the identity that the chart gave it and no other.
-struct Program(Child);
+fn program_of_release(cluster: &Cluster, namespace: &str) -> Program {
+    let operators = cluster.get(&["deployment", "--namespace", namespace]);
+    let pod = &operators[0]["spec"]["template"]["spec"];
+    let account = pod["serviceAccountName"].as_str().unwrap();
+    let token = cluster
+        .kubectl(&["create", "token", account, "--namespace", namespace])
+        .unwrap();
+    let mut kubeconfig: Value =
+        serde_yaml::from_str(&fs::read_to_string(cluster.kubernetes.kubeconfig()).unwrap()).unwrap();
+    kubeconfig["users"][0]["user"] = json!({"token": token.trim()});
+    // Beside the other one, because it names the authority's file without its folder.
+    let file = cluster
+        .kubernetes
+        .kubeconfig()
+        .with_file_name(format!("{namespace}.kubeconfig"));
+    fs::write(&file, kubeconfig.to_string()).unwrap();
 
-impl Program {
-    fn of_release(cluster: &Cluster, namespace: &str) -> Self {
-        let operators = cluster.get(&["deployment", "--namespace", namespace]);
-        let pod = &operators[0]["spec"]["template"]["spec"];
-        let account = pod["serviceAccountName"].as_str().unwrap();
-        let token = cluster
-            .kubectl(&["create", "token", account, "--namespace", namespace])
-            .unwrap();
-        let mut kubeconfig: Value =
-            serde_yaml::from_str(&fs::read_to_string(cluster.kubernetes.kubeconfig()).unwrap()).unwrap();
-        kubeconfig["users"][0]["user"] = json!({"token": token.trim()});
-        // Beside the other one, because it names the authority's file without its folder.
-        let file = cluster
-            .kubernetes
-            .kubeconfig()
-            .with_file_name(format!("{namespace}.kubeconfig"));
-        fs::write(&file, kubeconfig.to_string()).unwrap();
-
-        let container = &pod["containers"][0];
-        let mut program = operator();
-        for argument in container["args"].as_array().unwrap() {
-            let argument = argument.as_str().unwrap();
-            program.arg(
-                argument
-                    .replace("$(POD_NAMESPACE)", namespace)
-                    .replace("$(POD_NAME)", "operator-1"),
-            );
-        }
-        for variable in container["env"].as_array().unwrap() {
-            if let Some(value) = variable["value"].as_str() {
-                program.env(variable["name"].as_str().unwrap(), value);
-            }
-        }
-        let log = fs::File::create(cluster.folder.path().join(format!("{namespace}.log"))).unwrap();
-        program
-            .env("KUBECONFIG", file)
-            .envs(Sqs::shared().environment())
-            .stdin(Stdio::null())
-            .stderr(log);
-        Self(program.spawn().unwrap())
+    let container = &pod["containers"][0];
+    let mut program = operator();
+    for argument in container["args"].as_array().unwrap() {
+        let argument = argument.as_str().unwrap();
+        program.arg(
+            argument
+                .replace("$(POD_NAMESPACE)", namespace)
+                .replace("$(POD_NAME)", "operator-1"),
+        );
     }
-
-    fn stop(&mut self) {
-        let pid = rustix::process::Pid::from_raw(self.0.id().cast_signed()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        assert!(self.0.wait().unwrap().success());
+    for variable in container["env"].as_array().unwrap() {
+        if let Some(value) = variable["value"].as_str() {
+            program.env(variable["name"].as_str().unwrap(), value);
+        }
     }
+    let log = fs::File::create(cluster.folder.path().join(format!("{namespace}.log"))).unwrap();
+    program
+        .env("KUBECONFIG", file)
+        .envs(Sqs::shared().environment())
+        .stdin(Stdio::null())
+        .stderr(log);
+    Program(program.spawn().unwrap())
 }
 
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It may have ended already.
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
+/// Waits until something is so.
 #[track_caller]
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    pf_e2e::until(what, PATIENCE, look)
 }
 
 /// Plays the nodes until a job is so, as long as all is well.
@@ -234,16 +214,11 @@ async fn life(world: &World, well: &dyn Fn()) {
     .await;
 }
 
-fn port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
 const INSTANCE: &str = "app.kubernetes.io/instance=paraflow";
 
 /// An operator's release, which was one for other namespaces before: it lives by its roles, and leaves nothing.
 async fn release(cluster: &Cluster, namespace: &str, jobs: &str, [before, values]: [&str; 2]) -> BTreeSet<String> {
-    let port = port();
+    let port = free_port();
     let always = format!("lookEvery=100ms,idleFor=300ms,extraArgs[0]=--metrics-addr=127.0.0.1:{port}");
     let upgrade = |values: &str| {
         let release = ["upgrade", "--install", "--create-namespace", "--namespace", namespace];
@@ -255,7 +230,7 @@ async fn release(cluster: &Cluster, namespace: &str, jobs: &str, [before, values
         upgrade(before).unwrap();
         let notes = upgrade(values).unwrap();
         assert!(notes.contains("helm test paraflow"), "{notes}");
-        program = Some(Program::of_release(cluster, namespace));
+        program = Some(program_of_release(cluster, namespace));
         if cluster.kubectl(&["get", "crd", "ingestjobs.paraflow.dev"]).is_err() {
             assert!(notes.contains("does not know IngestJobs"), "{notes}");
             until("an event says what is missing", || {
