@@ -159,13 +159,15 @@ async fn life(world: &World, well: &dyn Fn()) {
         assert!(Instant::now() < deadline, "no discoverer is made");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // Twice, so that an event happens again, and is counted.
+    // Twice, so that an event happens again, and is counted: each turn is waited for until the status tells it.
     for rests in [true, false, true, false] {
         world.change("logs", &json!({"spec": {"suspend": rests}})).await;
         let deadline = Instant::now() + PATIENCE;
         loop {
             let live = discoverer.get("logs-discover").await.unwrap();
-            if live.spec.unwrap().suspend.unwrap_or(false) == rests {
+            let job = world.jobs().get("logs").await.unwrap();
+            let child_rests = live.spec.unwrap().suspend.unwrap_or(false);
+            if child_rests == rests && (phase(&job) == Some(Phase::Suspended)) == rests {
                 break;
             }
             assert!(Instant::now() < deadline, "discovery does not rest, or go on");
