@@ -116,6 +116,13 @@ impl Installation {
         Ok(())
     }
 
+    /// What `helm test` says of the operator: a pod asks it through its Service whether it is ready.
+    pub fn test(&self) -> Result<()> {
+        let test = ["test", "pf-operator", "--timeout", "5m", "--namespace", Self::OPERATOR];
+        self.cluster.helm(test)?;
+        Ok(())
+    }
+
     /// Takes the charts away again. The definition stays, as they say.
     pub fn uninstall(&self) -> Result<()> {
         for chart in ["pf-operator", "pf-operator-crds"] {

@@ -32,7 +32,8 @@ pub use search::SearchApi;
 pub use sqs::Sqs;
 
 use std::{
-    io::Read as _,
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     thread::sleep,
     time::{Duration, Instant},
@@ -74,6 +75,25 @@ pub fn until<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Option
         assert!(Instant::now() < deadline, "not in time: {what}");
         sleep(LOOK_EVERY);
     }
+}
+
+/// An address of loopback that nobody has, or had a moment ago: for a program that is told where to listen.
+///
+/// # Panics
+/// When there is none.
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+    listener.local_addr().expect("it is bound")
+}
+
+/// What a program answers to GET, head and all; nothing where nobody answers.
+pub fn ask(address: SocketAddr, path: &str) -> Option<String> {
+    let mut connection = TcpStream::connect(address).ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).ok()?;
+    Some(answer)
 }
 
 /// A secret that is another one each time.

@@ -84,6 +84,9 @@ pub struct Run {
     /// The name of the operator's own pod, for events and the lease [default: none]
     #[arg(long, value_name = "NAME", env = "PF_POD_NAME")]
     pub pod_name: Option<String>,
+    /// The name of the lease: operators that care for different namespaces must not wait for each other
+    #[arg(long, value_name = "NAME", env = "PF_LEASE", default_value = "pf-operator.paraflow.dev", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub lease: String,
     /// Take no lease: for an operator that is surely alone
     #[arg(long, env = "PF_NO_LEADER_ELECTION")]
     pub no_leader_election: bool,

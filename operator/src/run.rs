@@ -20,9 +20,6 @@ use crate::{
     queue::Queues,
 };
 
-/// The Lease's name.
-const LEASE: &str = "pf-operator.paraflow.dev";
-
 /// How often the definitions are looked for while they are missing.
 const LOOK_FOR_DEFINITIONS: Duration = Duration::from_secs(5);
 
@@ -70,7 +67,7 @@ async fn work(args: &Run, metrics: Metrics, health: &Health, shutdown: &Shutdown
         args.pod_name.as_deref().unwrap_or("pf-operator"),
         fastrand::u64(..)
     );
-    let mut candidate = Candidate::new(client, &args.namespace, LEASE, identity, Durations::default());
+    let mut candidate = Candidate::new(client, &args.namespace, &args.lease, identity, Durations::default());
     tokio::select! {
         () = candidate.lead() => {}
         () = shutdown.draining() => return Ok(()),

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Output},
     time::{Duration, Instant},
@@ -19,9 +18,7 @@ struct Cluster {
 impl Cluster {
     /// A cluster without nodes.
     fn without_nodes() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        Self::of(&[&port.to_string()])
+        Self::of(&[&pf_e2e::free_address().port().to_string()])
     }
 
     /// A cluster with the node of this machine, as soon as nobody else has it.

@@ -1,35 +1,18 @@
 //! The metrics port of a worker that runs.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    io::{BufRead as _, BufReader, Write as _},
     process::{Command, Stdio},
 };
-
-fn ask(address: &str, path: &str) -> String {
-    let mut connection = TcpStream::connect(address).expect("the port is open");
-    write!(
-        connection,
-        "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"
-    )
-    .expect("it takes requests");
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer).expect("it answers");
-    answer
-}
 
 #[test]
 fn a_worker_that_waits_for_items_tells_what_it_did_so_far() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let object = folder.path().join("a.ndjson");
     std::fs::write(&object, "{\"v\":1}\n{\"v\":2}\nno\n").expect("the folder is ours");
-    // Free a moment ago: the best that can be had without reading the program's mind.
-    let address = TcpListener::bind("127.0.0.1:0")
-        .and_then(|free| free.local_addr())
-        .expect("a free port")
-        .to_string();
+    let address = pf_e2e::free_address();
     let mut worker = Command::new(env!("CARGO_BIN_EXE_pf-worker"))
-        .args(["--metrics-addr", &address])
+        .args(["--metrics-addr", &address.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -45,10 +28,11 @@ fn a_worker_that_waits_for_items_tells_what_it_did_so_far() {
     let mut line = String::new();
     documents.read_line(&mut line).expect("a document comes");
 
-    assert!(ask(&address, "/healthz").starts_with("HTTP/1.1 200"));
-    assert!(ask(&address, "/readyz").starts_with("HTTP/1.1 200"));
+    let ask = |path| pf_e2e::ask(address, path).expect("the port is open");
+    assert!(ask("/healthz").starts_with("HTTP/1.1 200"));
+    assert!(ask("/readyz").starts_with("HTTP/1.1 200"));
     // Written before counted, so the first answers may be too early.
-    let told = std::iter::repeat_with(|| ask(&address, "/metrics")).take(1000);
+    let told = std::iter::repeat_with(|| ask("/metrics")).take(1000);
     let metrics = told
         .into_iter()
         .find(|metrics| metrics.contains("pf_items_completed_total 1"));

@@ -2,8 +2,7 @@
 
 use std::{
     fs::File,
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command},
     thread::sleep,
@@ -26,9 +25,7 @@ pub(crate) struct Running {
 impl Running {
     /// Starts the worker; what it says goes into a file of this name in the folder.
     pub(crate) fn start(mut worker: Command, folder: &Path, name: &str) -> Self {
-        // Free a moment ago: the best that can be had without reading the program's mind.
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-        let address = free.unwrap();
+        let address = pf_e2e::free_address();
         let log = folder.join(name);
         worker.args(["--metrics-addr", &address.to_string()]);
         worker.stderr(File::create(&log).unwrap());
@@ -46,17 +43,7 @@ impl Running {
 
     /// What it serves to Prometheus; nothing while it does not serve yet, or no more.
     pub(crate) fn metrics(&self) -> Metrics {
-        let asked = || -> std::io::Result<String> {
-            let mut connection = TcpStream::connect(self.address)?;
-            write!(
-                connection,
-                "GET /metrics HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"
-            )?;
-            let mut answer = String::new();
-            connection.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        Metrics(asked().unwrap_or_default())
+        Metrics(pf_e2e::ask(self.address, "/metrics").unwrap_or_default())
     }
 
     /// Waits until its metrics are as wanted, and returns them.

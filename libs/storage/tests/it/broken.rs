@@ -219,10 +219,7 @@ async fn when_every_call_fails_the_budget_of_retries_runs_out() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_unavailable() {
-    let unused = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let unused = pf_e2e::free_address();
     let storage = Storage::new(options(&format!("http://{unused}")));
     let uri: ObjectUri = "s3://bucket/key".parse().unwrap();
     let error = storage.head(&uri).await.unwrap_err();

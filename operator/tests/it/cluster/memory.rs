@@ -12,10 +12,7 @@ use pf_e2e::Kubernetes;
 use pf_operator::crd::IngestJob;
 use serde_json::{Value, json};
 
-use super::{
-    program::{free_port, spawn},
-    world::World,
-};
+use super::{program::spawn, world::World};
 
 const OVER: usize = 2_000;
 const AT_WORK: usize = 50;
@@ -86,7 +83,8 @@ async fn thousands_of_finished_jobs_and_dozens_at_work_fit_into_the_operator_s_m
     let finished: Vec<()> = finished.buffer_unordered(AT_ONCE).try_collect().await.unwrap();
     assert_eq!(finished.len(), OVER);
 
-    let operator = tokio::task::block_in_place(|| spawn(&cluster, free_port(), &["--look-every", "2s"]));
+    let operator =
+        tokio::task::block_in_place(|| spawn(&cluster, pf_e2e::free_address().port(), &["--look-every", "2s"]));
     let at_work = stream::iter(0..AT_WORK).map(|number| create(&world, format!("work-{number}"), None));
     at_work
         .buffer_unordered(AT_ONCE)

@@ -1,13 +1,13 @@
 //! `pf-operator run` as a program, on a control plane of its own.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
+    io::{BufRead as _, BufReader},
+    net::Ipv4Addr,
     process::{Child, Stdio},
     time::Duration,
 };
 
-use pf_e2e::{Kubernetes, Sqs};
+use pf_e2e::{Kubernetes, Sqs, free_address};
 use serde_json::json;
 
 use crate::program::{operator, text};
@@ -20,14 +20,9 @@ fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     pf_e2e::until(what, PATIENCE, look)
 }
 
-/// The first line of an answer.
+/// What the program answers at its port.
 fn ask(port: u16, path: &str) -> Option<String> {
-    let mut connection = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
-    connection.write_all(request.as_bytes()).ok()?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer).ok()?;
-    Some(answer)
+    pf_e2e::ask((Ipv4Addr::LOCALHOST, port).into(), path)
 }
 
 fn is_ready(port: u16) -> Option<bool> {
@@ -87,11 +82,6 @@ pub(super) fn spawn(cluster: &Kubernetes, port: u16, flags: &[&str]) -> Program 
     Program(command.spawn().unwrap())
 }
 
-pub(super) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
 fn stop(mut program: Program) -> String {
     program.terminate();
     let child = &mut program.0;
@@ -110,7 +100,7 @@ fn the_program_waits_for_the_definitions_leads_works_and_hands_over() {
         let output = cluster.kubectl(arguments.iter().copied());
         format!("{}{}", text(&output.stdout), text(&output.stderr))
     };
-    let (first_port, second_port) = (free_port(), free_port());
+    let (first_port, second_port) = (free_address().port(), free_address().port());
     let first = start(&cluster, first_port, "operator-1");
     until("it answers, and is not ready", || {
         (is_ready(first_port) == Some(false)).then_some(())

@@ -152,10 +152,7 @@ async fn a_queue_that_is_missing_is_told_and_used_when_it_is_there() {
 async fn a_queue_in_another_region_or_out_of_reach_is_told_and_used_when_the_job_is_corrected() {
     let (mut world, server) = world("queue-region").await;
     let url = wait(|| server.without_region(&server.sqs().make_queue("region", 60, 3).url));
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let nobody = pf_e2e::free_address();
     let endpoint = format!("http://{nobody}");
     create(&world, json!({"url": url, "endpoint": endpoint, "region": "eu-west-1"})).await;
     until_said(

@@ -15,11 +15,7 @@ use pf_operator::crd::{IngestJob, Phase};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{
-    program::{Program, free_port},
-    roles,
-    world::World,
-};
+use super::{program::Program, roles, world::World};
 use crate::{
     charts::{objects, workspace},
     program::{operator, outcome, run},
@@ -220,7 +216,7 @@ const INSTANCE: &str = "app.kubernetes.io/instance=paraflow";
 
 /// An operator's release, which was one for other namespaces before: it lives by its roles, and leaves nothing.
 async fn release(cluster: &Cluster, namespace: &str, jobs: &str, [before, values]: [&str; 2]) -> BTreeSet<String> {
-    let port = free_port();
+    let port = pf_e2e::free_address().port();
     let always = format!("lookEvery=100ms,idleFor=300ms,extraArgs[0]=--metrics-addr=127.0.0.1:{port}");
     let upgrade = |values: &str| {
         let release = ["upgrade", "--install", "--create-namespace", "--namespace", namespace];
@@ -244,6 +240,7 @@ async fn release(cluster: &Cluster, namespace: &str, jobs: &str, [before, values
             });
             definition_is_upgraded(cluster);
         }
+        lease_is_made_anew(cluster, namespace);
         let address = format!("127.0.0.1:{port}");
         let ready = operator().args(["ready", &address]).output().unwrap();
         assert!(ready.status.success(), "{}", outcome(&ready));
@@ -261,7 +258,7 @@ async fn release(cluster: &Cluster, namespace: &str, jobs: &str, [before, values
     });
     let world = World::on(&cluster.kubernetes, jobs).await;
     let calls = || cluster.kubernetes.calls(namespace, "paraflow-pf-operator");
-    life(&world, &|| roles::none_is_forbidden(&calls())).await;
+    Box::pin(life(&world, &|| roles::none_is_forbidden(&calls()))).await;
     tokio::task::block_in_place(|| {
         cluster
             .kubectl(&["delete", "ingestjob", "logs", "--namespace", jobs, "--timeout=60s"])
@@ -277,7 +274,7 @@ async fn release(cluster: &Cluster, namespace: &str, jobs: &str, [before, values
             .helm(&["uninstall", "paraflow", "--namespace", namespace, "--wait"])
             .unwrap();
         let kinds = "deployments,services,serviceaccounts,poddisruptionbudgets,configmaps,roles,rolebindings,\
-            clusterroles,clusterrolebindings,networkpolicies";
+            clusterroles,clusterrolebindings,networkpolicies,leases";
         let left = cluster.get(&[kinds, "--all-namespaces", "--selector", INSTANCE]);
         assert!(left.is_empty(), "{left:#?}");
     });
@@ -286,6 +283,19 @@ async fn release(cluster: &Cluster, namespace: &str, jobs: &str, [before, values
         .into_iter()
         .map(|(_, group, resource, verb)| format!("{verb} {group}/{resource}"))
         .collect()
+}
+
+/// Who leads makes the release's lease anew when it is deleted.
+fn lease_is_made_anew(cluster: &Cluster, namespace: &str) {
+    let lease = ["lease", "paraflow-pf-operator", "--namespace", namespace];
+    let holder = || {
+        let format = ["get", "--output", "jsonpath={.spec.holderIdentity}"];
+        let held = cluster.kubectl(&[&format[..], &lease].concat()).ok()?;
+        held.starts_with("operator-1_").then_some(held)
+    };
+    let leading = until("the operator leads", holder);
+    cluster.kubectl(&[&["delete"][..], &lease].concat()).unwrap();
+    assert_eq!(until("it leads again", holder), leading);
 }
 
 /// An older definition is installed first; the chart's own takes its place.

@@ -1,6 +1,6 @@
 //! Too much, too large, too late, and nobody there.
 
-use std::{net::TcpListener, sync::OnceLock, thread, time::Duration};
+use std::{sync::OnceLock, thread, time::Duration};
 
 use pf_e2e::{FaultProxy, elasticsearch::Settings, fault_proxy::Fault};
 use serde_json::json;
@@ -175,7 +175,7 @@ fn a_server_that_asks_for_time_gets_it() {
 #[test]
 fn a_node_that_is_not_there_costs_nothing_but_a_try() {
     let server = Server::shared();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = pf_e2e::free_address();
     let proxy = FaultProxy::new(&server.endpoint());
     let index = server.api().new_name("failover");
     let flags = format!(

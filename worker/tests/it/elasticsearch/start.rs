@@ -1,6 +1,6 @@
 //! What is found before any work is taken.
 
-use std::{net::TcpListener, time::Instant};
+use std::time::Instant;
 
 use pf_e2e::{FaultProxy, fault_proxy::Fault};
 use serde_json::json;
@@ -9,7 +9,7 @@ use super::*;
 
 #[test]
 fn a_cluster_that_is_not_there_is_out_of_reach_within_a_bound() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = pf_e2e::free_address();
     let started = Instant::now();
     let Err(StartError::Unreachable(reason)) = Sink::connect(&format!("--es-url http://{free} --es-index a")) else {
         panic!("nobody listens there")
