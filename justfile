@@ -45,7 +45,7 @@ bench *arguments:
 
 # Peak memory of the worker on small and large objects, against its budget; smaller: PF_BENCH_LARGE_MB=500 just bench-memory
 bench-memory:
-    cargo bench --locked -p pf-worker --bench pipeline -- memory
+    cargo bench --locked --bench pipeline -- memory
 
 # Sample access logs in every format, in data/access-logs; more: just data --records 5000000
 data *arguments:

@@ -1,5 +1,5 @@
 //! Listing many keys, on files and on a real S3 server: how long, how many a second, how soon the first item comes, and
-//! how much memory it takes next to a tenth of the keys. `cargo bench -p pf-discoverer --bench listing`;
+//! how much memory it takes next to a tenth of the keys. `cargo bench --bench listing`;
 //! `PF_BENCH_KEYS` says how many (200 000).
 #![allow(missing_docs, clippy::unwrap_used)] // a benchmark has no callers, and says what is wrong by stopping
 

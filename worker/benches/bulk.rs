@@ -1,5 +1,5 @@
 //! Bulk bodies, one core: assembled from raw lines and from columns, next to a mere copy of the same bytes and to what must be
-//! done to them in any case. `cargo bench -p pf-worker --bench bulk`.
+//! done to them in any case. `cargo bench --bench bulk`.
 #![allow(missing_docs, clippy::unwrap_used)] // a benchmark has no callers, and says what is wrong by stopping
 
 #[path = "bulk/assembly.rs"]

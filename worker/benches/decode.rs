@@ -1,5 +1,5 @@
 //! NDJSON, one core: into columns, checked only, and filtered, each next to what others make of the same bytes in the same
-//! run. `cargo bench -p pf-worker --bench decode`; a table of the ratios comes last. Needs what `e2e/python/install`
+//! run. `cargo bench --bench decode`; a table of the ratios comes last. Needs what `e2e/python/install`
 //! installs.
 #![allow(missing_docs, clippy::unwrap_used)] // a benchmark has no callers, and says what is wrong by stopping
 

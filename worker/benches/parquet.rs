@@ -1,5 +1,5 @@
 //! Parquet, one core: read next to what the `parquet` crate's own reader does with the same bytes, and rows written as JSON
-//! next to arrow-json's writer. `cargo bench -p pf-worker --bench parquet`; a table of the ratios comes last.
+//! next to arrow-json's writer. `cargo bench --bench parquet`; a table of the ratios comes last.
 #![allow(missing_docs, clippy::unwrap_used)] // a benchmark has no callers, and says what is wrong by stopping
 
 #[path = "decode/data.rs"]

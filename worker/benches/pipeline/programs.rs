@@ -53,18 +53,14 @@ impl Run {
 impl Programs {
     /// Builds what `cargo bench` does not build with this benchmark.
     pub(crate) fn build() -> Self {
-        for what in [
-            &["-p", "pf-discoverer"][..],
-            &["-p", "pf-worker", "--example", "generate"],
-        ] {
-            let built = Command::new(env!("CARGO"))
-                .args(["build", "--release", "--locked"])
-                .args(what)
-                .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-                .status()
-                .unwrap();
-            assert!(built.success(), "the programs must build");
-        }
+        // Of the workspace: with the features that `just bench` builds everything with, so that nothing is built twice.
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--release", "--locked", "--workspace"])
+            .args(["--bin", "pf-discoverer", "--example", "generate"])
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+            .status()
+            .unwrap();
+        assert!(built.success(), "the programs must build");
         let worker = PathBuf::from(env!("CARGO_BIN_EXE_pf-worker"));
         let folder = worker.parent().unwrap();
         Self {
