@@ -4,7 +4,7 @@
 
 mod commands;
 
-use std::{error::Error as _, num::NonZeroU64, path::PathBuf};
+use std::{error::Error as _, net::SocketAddr, num::NonZeroU64, path::PathBuf};
 
 use clap::{
     CommandFactory as _, FromArgMatches as _, Parser, ValueEnum,
@@ -184,6 +184,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", env = "PF_SUMMARY", hide_env_values = true)]
     pub(crate) summary: Option<PathBuf>,
 
+    /// Where to serve /metrics, /healthz and /readyz while it lists, as in 0.0.0.0:9090 [default: nowhere].
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "PF_DISCOVERER_METRICS_ADDR",
+        hide_env_values = true
+    )]
+    pub(crate) metrics_addr: Option<SocketAddr>,
+
     /// Check the flags and exit, before anything is opened [default: run].
     #[arg(long, env = "PF_CHECK", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(crate) check: bool,
@@ -299,6 +308,7 @@ mod tests {
                 // `pf-worker` has flags of these names that mean something else, and often the same environment.
                 "FILTER" => "PF_PARTITION_FILTER".to_owned(),
                 "DESTINATION" => "PF_DISCOVERER_DESTINATION".to_owned(),
+                "METRICS_ADDR" => "PF_DISCOVERER_METRICS_ADDR".to_owned(),
                 _ => format!("PF_{long}"),
             };
             assert_eq!(argument.get_env().unwrap().to_str().unwrap(), variable);

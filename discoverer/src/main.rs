@@ -24,6 +24,7 @@ mod run;
 mod selection;
 mod split;
 mod summary;
+mod totals;
 mod verify;
 mod walk;
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use pf_state::Seal;
 use pf_work::{Compression, WorkItem, item};
 
-use crate::{listing::Found, naming::Naming, split};
+use crate::{listing::Found, naming::Naming, split, totals::Totals};
 
 /// What all items of a run share.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub(crate) struct Terms {
     pub(crate) naming: Naming,
     /// At most so many objects.
     pub(crate) objects_max: Option<u64>,
+    /// Where what was made of objects is told.
+    pub(crate) totals: Totals,
 }
 
 /// What was offered.
@@ -56,6 +58,7 @@ impl Numbering {
 
     /// Goes on with the numbers behind what was offered before; the bound is on both together.
     pub(crate) fn after(terms: Terms, offered: Offered) -> Self {
+        terms.totals.set(offered);
         Self { terms, offered }
     }
 
@@ -86,6 +89,7 @@ impl Numbering {
         parts.into_iter().flatten().map(move |range| {
             let seq = self.offered.items;
             self.offered.items += 1;
+            self.terms.totals.set(self.offered);
             WorkItem {
                 seq,
                 range: split.map(|_| range),

@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -51,6 +52,8 @@ pub(crate) struct Plan {
     pub(crate) state: Option<KeptJob>,
     /// The file that is told how many items there are.
     pub(crate) summary: Option<PathBuf>,
+    /// Where metrics are served.
+    pub(crate) metrics_addr: Option<SocketAddr>,
 }
 
 /// A job that is kept in a state directory.
@@ -134,6 +137,7 @@ impl Plan {
             destination,
             state,
             summary: args.summary,
+            metrics_addr: args.metrics_addr,
         })
     }
 }

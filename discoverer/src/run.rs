@@ -5,8 +5,9 @@ use std::{io, path::Path, sync::atomic::Ordering::Relaxed};
 use anyhow::{Context as _, Result, ensure};
 use pf_state::Seal;
 use pf_storage::{ListRequest, ObjectUri, Storage};
-use pf_telemetry::Shutdown;
+use pf_telemetry::{Health, Shutdown, server::Server};
 use pf_work::discovery::Discovered;
+use prometheus::Registry;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
     queue,
     recording::Recording,
     summary,
+    totals::Totals,
     verify::Verdict,
 };
 
@@ -36,8 +38,23 @@ pub(crate) enum Outcome {
     LeftOut,
 }
 
-/// Lists and offers everything that the plan selects.
+/// Lists and offers everything that the plan selects, and tells of it meanwhile where the plan says so.
 pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
+    let registry = Registry::new();
+    let totals = Totals::new(&registry);
+    let health = Health::default();
+    let server = match plan.metrics_addr {
+        Some(address) => Some(Server::start(address, registry, health.clone()).await?),
+        None => None,
+    };
+    let outcome = discover(plan, totals, &health, shutdown).await?;
+    if let Some(server) = server {
+        server.stop().await?;
+    }
+    Ok(outcome)
+}
+
+async fn discover(plan: Plan, totals: Totals, health: &Health, shutdown: &Shutdown) -> Result<Outcome> {
     let Plan {
         storage,
         root,
@@ -52,6 +69,7 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         destination,
         state,
         summary,
+        metrics_addr: _,
     } = plan;
     let storage = Storage::new(storage);
     // A dry run leaves everything as it is.
@@ -95,11 +113,13 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
             .context("cannot write the report")?;
         return Ok(Outcome::Complete);
     }
+    health.set_ready(true);
     let (sender, receiver) = mpsc::channel(listing::PAGES_WAITING_MAX);
     let terms = Terms {
         job: job.clone(),
         naming,
         objects_max,
+        totals,
     };
     let writer = tokio::spawn(writer.write(receiver, terms));
 

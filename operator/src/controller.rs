@@ -142,13 +142,14 @@ struct Memory {
     failures: u32,
 }
 
-/// The last look at a queue and its workers.
+/// The last look at a queue, its workers and its discoverer.
 #[derive(Debug, Clone)]
 struct Look {
     at: Instant,
     generation: Option<i64>,
     depth: Option<Depth>,
     fleet: Report,
+    found: Option<fleet::Found>,
     decision: Decision,
 }
 
@@ -310,6 +311,7 @@ impl Controller {
         facts.depth = look.depth;
         facts.decision = Some(look.decision);
         facts.fleet = look.fleet;
+        facts.found = look.found;
         if let Some(memory) = self.memory().get(&uid) {
             let now = self.began.elapsed();
             facts.idle = memory.history.is_idle(self.settings.idle_for);
@@ -319,15 +321,16 @@ impl Controller {
         }
     }
 
-    /// Asks a job's queue and its workers, lets the scaler decide, and remembers all.
+    /// Asks a job's queue, its workers and its discoverer, lets the scaler decide, and remembers all.
     async fn ask(&self, job: &IngestJob, queue_url: &str, facts: &Facts) -> Look {
         let of_workers = facts.worker_pods.iter().filter_map(|pod| {
             let (pod, ip) = (pod.name.clone(), pod.address?);
             Some(fleet::Address { pod, ip })
         });
-        let (asked, answers) = tokio::join!(
+        let (asked, answers, found) = tokio::join!(
             self.queues.depth(job, facts.queue_key.as_ref(), queue_url),
-            self.asker.ask(of_workers.collect())
+            self.asker.workers(of_workers.collect()),
+            async { self.asker.discoverer(facts.discoverer_at.as_ref()?).await },
         );
         self.metrics.asked(asked.is_ok());
         self.metrics.heard(&answers);
@@ -356,6 +359,7 @@ impl Controller {
             generation: job.metadata.generation,
             depth,
             fleet,
+            found,
             decision,
         };
         memory.last = Some(look.clone());

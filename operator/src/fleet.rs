@@ -1,4 +1,5 @@
-//! The workers of a job as they tell of themselves: how many hold work, how fast they read, whether the sink keeps up.
+//! The workers of a job as they tell of themselves: how many hold work, how fast they read, whether the sink keeps up. And its
+//! discoverer: how much there is so far.
 //!
 //! [`Asker`] asks them; the rest is pure. Whoever does not answer is taken to be busy: what is unknown is never zero.
 
@@ -13,7 +14,7 @@ use pf_telemetry::metrics::names;
 /// More documents than one in this many that come back for lack of room are a push back.
 const RETRIED_ONE_IN: u64 = 100;
 
-/// A worker that can be asked.
+/// A worker or discoverer that can be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     /// The pod's name.
@@ -37,19 +38,43 @@ pub struct Told {
     pub refused: u64,
 }
 
+/// The samples in the text format of Prometheus: name, labels, value.
+fn samples(text: &str) -> impl Iterator<Item = (&str, &str, u64)> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| {
+        // Nothing that is read here has a space in a label.
+        let (series, value) = line.split_once(' ')?;
+        let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+        Some((name, labels, value.parse::<f64>().ok()? as u64))
+    })
+}
+
+/// What a discoverer has found so far, earlier runs included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Found {
+    /// Work items.
+    pub items: u64,
+    /// Bytes of the objects that they cover, as stored.
+    pub object_bytes: u64,
+}
+
+impl Found {
+    /// Reads the text format of Prometheus. Absent where it is not that of a discoverer.
+    pub fn parse(text: &str) -> Option<Self> {
+        let of = |wanted: &str| samples(text).find_map(|(name, _, value)| (name == wanted).then_some(value));
+        Some(Self {
+            items: of(names::DISCOVERED_ITEMS)?,
+            object_bytes: of(names::DISCOVERED_BYTES)?,
+        })
+    }
+}
+
 impl Told {
     /// Reads the text format of Prometheus. Absent where it is not that of a worker.
     pub fn parse(text: &str) -> Option<Self> {
         let mut told = Self::default();
         let mut is_worker = false;
-        for line in text.lines().filter(|line| !line.starts_with('#')) {
-            // Nothing that is read here has a space in a label.
-            let Some((series, value)) = line.split_once(' ') else {
-                continue;
-            };
-            let Ok(value) = value.parse::<f64>() else { continue };
-            let value = value as u64;
-            let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+        for (name, labels, value) in samples(text) {
             let outcome = |outcome: &str| labels.contains(&format!("{}=\"{outcome}\"", names::OUTCOME));
             match name {
                 names::LEASES_HELD => (told.leases_held, is_worker) = (value, true),
@@ -172,12 +197,22 @@ mod tests {
         };
         assert_eq!(Told::parse(text), Some(expected));
         assert_eq!(Told::parse("go_goroutines 7\n"), None, "of some other program");
+        assert_eq!(Found::parse(text), None, "of a worker");
+        let found = Found::parse("# TYPE pf_discovered_items gauge\npf_discovered_items 12\npf_discovered_bytes 3e4\n");
+        assert_eq!(
+            found,
+            Some(Found {
+                items: 12,
+                object_bytes: 30_000
+            })
+        );
     }
 
     proptest::proptest! {
         #[test]
         fn no_text_makes_the_reader_panic(text in ".*", series in "[a-z_]{1,9}[{}\"=a-z]{0,9}", value in ".{0,9}") {
             Told::parse(&text);
+            Found::parse(&text);
             Told::parse(&format!("{series} {value}"));
         }
     }

@@ -7,10 +7,11 @@ use std::{
 
 use pf_storage::{ObjectMeta, ObjectUri};
 use pf_work::{Compression, Format, queue::Failed};
+use prometheus::Registry;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::naming::Naming;
+use crate::{naming::Naming, totals::Totals};
 
 /// Answers each offer as it is told, by the number of the offer.
 struct Moody<F> {
@@ -72,6 +73,7 @@ fn terms(objects_max: Option<u64>) -> Terms {
             compression: Compression::Auto,
         },
         objects_max,
+        totals: Totals::new(&Registry::new()),
     }
 }
 

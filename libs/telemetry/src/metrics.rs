@@ -14,8 +14,12 @@ pub fn registered<T: Collector + Clone + 'static>(registry: &Registry, metric: p
     metric
 }
 
-/// Names of a worker's metrics by which the operator scales.
+/// Names of metrics that the operator reads: a worker's, by which it scales, and a discoverer's.
 pub mod names {
+    /// Work items of a job so far.
+    pub const DISCOVERED_ITEMS: &str = "pf_discovered_items";
+    /// Bytes of their objects, as stored.
+    pub const DISCOVERED_BYTES: &str = "pf_discovered_bytes";
     /// Leases held now.
     pub const LEASES_HELD: &str = "pf_leases_held";
     /// Bytes read from storage.

@@ -33,7 +33,7 @@ pub const SECRETS_FOLDER: &str = "/etc/paraflow/secrets";
 /// Characters of a hash that tell one state of a child from another.
 const HASH_CHARACTERS: usize = 16;
 
-/// The port of a worker's metrics and probes.
+/// The port of the metrics of workers and discoverers, and of the workers' probes.
 pub const METRICS_PORT: u16 = 9090;
 
 /// What children are made of, besides the job.

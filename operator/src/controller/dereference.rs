@@ -1,7 +1,7 @@
 //! Reads all that is known of a job. Reads only, and each child live from the API server: what is made or not made depends on
 //! it, and a cache may not have heard yet.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use k8s_openapi::{
     api::{
@@ -11,6 +11,7 @@ use k8s_openapi::{
         networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
     jiff::Timestamp,
 };
 use kube::{Api, Client, Resource, ResourceExt as _, api::ListParams, core::NamespaceResourceScope};
@@ -24,6 +25,7 @@ use super::{
 };
 use crate::{
     crd::IngestJob,
+    fleet,
     validate::{Complaint, FieldPath},
 };
 
@@ -35,13 +37,13 @@ const EXITS_REFUSED: [i32; 2] = [4, 64];
 /// Everything that the API server knows. The queue is asked elsewhere.
 pub(super) async fn facts(client: &Client, job: &IngestJob) -> Result<Facts, kube::Error> {
     let namespace = job.namespace().unwrap_or_default();
-    let of_job = ListParams::default().labels(&format!("{}={}", names::JOB, job.name_any()));
+    let labelled = ListParams::default().labels(&format!("{}={}", names::JOB, job.name_any()));
     let jobs = Api::<Job>::namespaced(client.clone(), &namespace);
     let pods = Api::<Pod>::namespaced(client.clone(), &namespace);
     let (workers, account) = (names::child(job, Role::Worker, Place::of(job)), names::account(job));
     let (jobs, pods, workers, budget, account, network, secrets, queue_key) = tokio::try_join!(
-        jobs.list(&of_job),
-        pods.list(&of_job),
+        jobs.list(&labelled),
+        pods.list(&labelled),
         child::<Deployment>(client, job, &workers),
         child::<PodDisruptionBudget>(client, job, &workers),
         child::<ServiceAccount>(client, job, &account),
@@ -97,6 +99,13 @@ pub(super) async fn facts(client: &Client, job: &IngestJob) -> Result<Facts, kub
     facts.verify = child(Role::Verify);
     facts.redrive = child(Role::Redrive);
     let discoverer = names::child(job, Role::Discoverer, place);
+    facts.discoverer_at = of_job(&pods, &discoverer).find_map(|pod| {
+        let ip = address(pod)?;
+        Some(fleet::Address {
+            pod: pod.name_any(),
+            ip,
+        })
+    });
     facts.discovered = ends(&pods, &discoverer).find_map(|ended| Discovered::from_json(ended.message.as_deref()?));
     let verify = names::child(job, Role::Verify, place);
     facts.proof = ends(&pods, &verify).find_map(|ended| Summary::from_json(ended.message.as_deref()?));
@@ -147,14 +156,17 @@ fn plays(pod: &Pod, role: Role) -> bool {
     pod.labels().get(names::ROLE).is_some_and(|label| label == role.name())
 }
 
+/// Where a pod can be asked; absent: it does not run, or is told to stop.
+fn address(pod: &Pod) -> Option<IpAddr> {
+    let status = pod.status.as_ref()?;
+    let works = status.phase.as_deref() == Some("Running") && pod.metadata.deletion_timestamp.is_none();
+    status.pod_ip.as_ref().filter(|_| works)?.parse().ok()
+}
+
 fn worker_pod(pod: &Pod) -> WorkerPod {
-    let status = pod.status.as_ref();
-    let runs = status.and_then(|status| status.phase.as_deref()) == Some("Running");
-    let stays = pod.metadata.deletion_timestamp.is_none();
-    let address = status.and_then(|status| status.pod_ip.as_ref()?.parse().ok());
     WorkerPod {
         name: pod.name_any(),
-        address: address.filter(|_| runs && stays),
+        address: address(pod),
         deletion_cost: pod
             .annotations()
             .get(names::DELETION_COST)
@@ -162,16 +174,20 @@ fn worker_pod(pod: &Pod) -> WorkerPod {
     }
 }
 
-/// How the containers of a Job's pods ended, the newest first.
-fn ends<'a>(pods: &'a [Pod], job: &'a str) -> impl Iterator<Item = &'a ContainerStateTerminated> {
-    let of_job = |pod: &&Pod| {
-        pod.owner_references()
-            .iter()
-            .any(|owner| owner.kind == "Job" && owner.name == job)
-    };
-    let mut pods: Vec<&Pod> = pods.iter().filter(of_job).collect();
+/// The pods of a Job, the newest first.
+fn of_job<'a>(pods: &'a [Pod], job: &str) -> impl Iterator<Item = &'a Pod> {
+    let owns = |owner: &OwnerReference| owner.kind == "Job" && owner.name == job;
+    let mut pods: Vec<&Pod> = pods
+        .iter()
+        .filter(|pod| pod.owner_references().iter().any(owns))
+        .collect();
     pods.sort_by_key(|pod| std::cmp::Reverse(pod.creation_timestamp()));
-    pods.into_iter().flat_map(terminated)
+    pods.into_iter()
+}
+
+/// How the containers of a Job's pods ended, the newest first.
+fn ends<'a>(pods: &'a [Pod], job: &str) -> impl Iterator<Item = &'a ContainerStateTerminated> {
+    of_job(pods, job).flat_map(terminated)
 }
 
 fn terminated(pod: &Pod) -> impl Iterator<Item = &ContainerStateTerminated> {

@@ -28,6 +28,10 @@ pub struct Facts {
     pub discoverer: Option<Child>,
     /// The proof of this round.
     pub verify: Option<Child>,
+    /// Where the discoverer of this run can be asked for its metrics, while it runs.
+    pub discoverer_at: Option<fleet::Address>,
+    /// How much there is so far, as the discoverer tells it meanwhile.
+    pub found: Option<fleet::Found>,
     /// How much there is in all, as soon as the discoverer told it.
     pub discovered: Option<Discovered>,
     /// What this proof told, as soon as it told it.

@@ -5,7 +5,7 @@ use k8s_openapi::api::batch::v1::{
     PodFailurePolicyRule,
 };
 
-use super::{super::names::Role, Error, Material, metadata, pod};
+use super::{super::names::Role, Error, METRICS_PORT, Material, metadata, pod};
 use crate::{crd::IngestJob, local::EXIT_USAGE};
 
 /// How often a program that failed is run again; Kubernetes waits 10 s, 20 s, 40 s, … between.
@@ -16,6 +16,7 @@ pub(super) const LAST_WORDS: &str = "/dev/termination-log";
 
 pub(super) fn discoverer(job: &IngestJob, material: Material<'_>) -> Result<Job, Error> {
     let mut arguments = material.plan.discoverer.clone();
+    arguments.push(format!("--metrics-addr=0.0.0.0:{METRICS_PORT}"));
     arguments.push(format!("--summary={LAST_WORDS}"));
     once(job, Role::Discoverer, material, &arguments)
 }

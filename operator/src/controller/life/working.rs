@@ -286,6 +286,12 @@ fn progress(facts: &Facts, draft: &mut Draft) {
         items.discovered = count(discovered.items);
         items.discovered_bytes = count(discovered.object_bytes);
         items.discovered_is_final = true;
+    } else if let Some(found) = facts.found {
+        let items = draft.status.items.get_or_insert_default();
+        if !items.discovered_is_final {
+            items.discovered = count(found.items).max(items.discovered);
+            items.discovered_bytes = count(found.object_bytes).max(items.discovered_bytes);
+        }
     }
     if let (Some(items), Some(backlog)) = (&mut draft.status.items, facts.backlog_most)
         && items.discovered_is_final

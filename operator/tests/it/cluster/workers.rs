@@ -1,4 +1,4 @@
-//! What workers tell of themselves decides which of them go, and what the status says.
+//! What workers and discoverers tell of themselves decides which workers go, and what the status says.
 
 use std::{
     io::{Read as _, Write as _},
@@ -22,21 +22,41 @@ use serde_json::json;
 
 use super::world::{World, summary};
 
-/// A worker that holds so many leases, has read so many bytes, and was refused so many bulks.
+/// A worker that holds so many leases, has read so many bytes, and was refused so many bulks; or a discoverer that has found so
+/// many items.
 #[derive(Debug, Default)]
 struct Counters {
     held: u64,
     bytes: u64,
     refused: u64,
+    found: u64,
+    answers: u64,
 }
 
-/// Serves what a worker would, at an address of its own.
-struct FakeWorker {
+impl Counters {
+    fn answer(&mut self) -> String {
+        self.answers += 1;
+        let Self {
+            held,
+            bytes,
+            refused,
+            found,
+            ..
+        } = self;
+        if *found > 0 {
+            return format!("pf_discovered_items {found}\npf_discovered_bytes {}\n", 1000 * *found);
+        }
+        format!("pf_leases_held {held}\npf_wire_bytes_total {bytes}\npf_bulk_refused_total {refused}\n")
+    }
+}
+
+/// Serves what a worker or discoverer would, at an address of its own.
+struct FakePod {
     ip: Ipv4Addr,
     counters: Arc<Mutex<Counters>>,
 }
 
-impl FakeWorker {
+impl FakePod {
     fn start() -> Self {
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let process = std::process::id().to_le_bytes();
@@ -51,10 +71,7 @@ impl FakeWorker {
                 let Ok(1..) = connection.read(&mut request) else {
                     continue;
                 };
-                let body = {
-                    let Counters { held, bytes, refused } = &*served.lock().unwrap();
-                    format!("pf_leases_held {held}\npf_wire_bytes_total {bytes}\npf_bulk_refused_total {refused}\n")
-                };
+                let body = served.lock().unwrap().answer();
                 let length = body.len();
                 let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
                 connection.write_all((head + &body).as_bytes()).ok();
@@ -134,7 +151,7 @@ async fn workers_that_hold_least_go_first_and_none_that_holds_work() {
         pods = worker_pods(&world).await;
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    let fakes: Vec<FakeWorker> = pods.iter().map(|_| FakeWorker::start()).collect();
+    let fakes: Vec<FakePod> = pods.iter().map(|_| FakePod::start()).collect();
     for (pod, fake) in pods.iter().zip(&fakes) {
         runs(&world, pod, fake.ip).await;
     }
@@ -183,7 +200,7 @@ async fn what_is_read_shows_in_the_status_and_a_sink_that_is_full_keeps_the_numb
     at_work(&mut world, 20, json!({})).await;
     until_wanted(&mut world, 1).await;
     let pods = worker_pods(&world).await;
-    let fake = FakeWorker::start();
+    let fake = FakePod::start();
     runs(&world, &pods[0], fake.ip).await;
     let mut read = 0;
     let reads = |world: &IngestJob| world.status.as_ref().unwrap().bytes_per_second.unwrap_or(0);
@@ -218,6 +235,56 @@ async fn what_is_read_shows_in_the_status_and_a_sink_that_is_full_keeps_the_numb
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_found_shows_in_the_status_while_it_is_listed() {
+    let mut world = World::new("found").await;
+    at_work(&mut world, 20, json!({})).await;
+    until_wanted(&mut world, 1).await;
+    let pod = loop {
+        match world.pod_of("logs-discover").await {
+            Some(pod) => break pod,
+            None => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+        }
+    };
+    let fake = FakePod::start();
+    runs(&world, &pod, fake.ip).await;
+    // One that begins anew, after a crash, knows less for a while than what was told already.
+    for (found, told) in [(20, 20), (120, 120), (1, 120), (130, 130)] {
+        fake.set(|counters| (counters.found, counters.answers) = (found, 0));
+        let items = loop {
+            world.step("logs").await.unwrap();
+            let items = world.status("logs").await.items.unwrap_or_default();
+            if items.discovered == told && fake.counters.lock().unwrap().answers > 1 {
+                break items;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        };
+        assert_eq!(
+            (items.discovered_bytes, items.discovered_is_final),
+            (1000 * told, false)
+        );
+        assert_eq!(items.settled, 0, "which of them are done is not known yet");
+    }
+    let discovered = Discovered {
+        job: "logs".to_owned(),
+        items: 125,
+        objects: 125,
+        object_bytes: 125_000,
+    };
+    world.end("logs-discover", 0, &discovered.to_json()).await;
+    let job = world
+        .until("logs", |job| {
+            let items = job.status.as_ref().and_then(|status| status.items.as_ref());
+            items.is_some_and(|items| items.discovered_is_final)
+        })
+        .await;
+    assert_eq!(
+        job.status.unwrap().items.unwrap().discovered,
+        125,
+        "the last word is the truth"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_is_followed_by_what_was_measured() {
     let mut world = World::new("due").await;
     at_work(&mut world, 60, json!({"targetDuration": "1h"})).await;
@@ -235,7 +302,7 @@ async fn a_deadline_is_followed_by_what_was_measured() {
         pods = worker_pods(&world).await;
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    let fakes: Vec<FakeWorker> = pods.iter().map(|_| FakeWorker::start()).collect();
+    let fakes: Vec<FakePod> = pods.iter().map(|_| FakePod::start()).collect();
     for (pod, fake) in pods.iter().zip(&fakes) {
         runs(&world, pod, fake.ip).await;
         fake.set(|counters| counters.held = 1);
