@@ -192,7 +192,7 @@ impl Plan {
             args::Destination::Stdout => Destination::Stdout,
             args::Destination::Stats => Destination::Stats,
             args::Destination::Elasticsearch => {
-                Destination::Elasticsearch(Box::new(elasticsearch::Options::from_args(elasticsearch)?))
+                Destination::Elasticsearch(Box::new(elasticsearch::Options::from_args(elasticsearch, threads)?))
             }
         };
         let state: Option<ObjectUri> = state

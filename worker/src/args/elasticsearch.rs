@@ -88,13 +88,13 @@ pub struct EsArgs {
         default_value_t = 100 << 20
     )]
     pub es_max_request_bytes: usize,
-    /// The most that may be on its way to the cluster at once, of all threads
+    /// The most that may be on its way to the cluster at once, for each thread; all threads share it
     #[arg(
         long,
         hide_env_values = true,
         env = "PF_ES_IN_FLIGHT_MB",
         value_name = "MB",
-        default_value_t = 64
+        default_value_t = 32
     )]
     pub es_in_flight_mb: usize,
     /// The most requests at once; how many there are below that follows what the cluster bears

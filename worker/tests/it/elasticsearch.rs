@@ -50,7 +50,7 @@ impl Sink {
                 .expect("no other test installs one");
         });
         let line = ["pf-worker"].into_iter().chain(flags.split_whitespace());
-        let options = Options::from_args(Line::parse_from(line).elasticsearch).expect("the flags are right");
+        let options = Options::from_args(Line::parse_from(line).elasticsearch, 1).expect("the flags are right");
         let runtime = Runtime::new().expect("threads can be started");
         let registry = Registry::new();
         let encoder = BulkEncoder::new(options.addressing.clone());

@@ -44,7 +44,7 @@ pub struct Options {
     pub bulk_bytes: usize,
     /// The largest body that may be sent.
     pub request_bytes_max: usize,
-    /// The bound on bytes in flight.
+    /// The bound on bytes in flight, of all threads.
     pub in_flight_bytes_max: usize,
     /// The bound on requests in flight.
     pub concurrency_max: usize,
@@ -100,8 +100,8 @@ pub struct ClientCertificate {
 }
 
 impl Options {
-    /// Checks what was typed. The error names the flag and says what would be right.
-    pub fn from_args(args: EsArgs) -> Result<Self, String> {
+    /// Checks what was typed, for a worker of so many threads. The error names the flag and says what would be right.
+    pub fn from_args(args: EsArgs, threads: usize) -> Result<Self, String> {
         let EsArgs {
             es_url,
             es_index,
@@ -165,7 +165,7 @@ impl Options {
             client_certificate,
             bulk_bytes: es_bulk_bytes,
             request_bytes_max: es_max_request_bytes,
-            in_flight_bytes_max: es_in_flight_mb << 20,
+            in_flight_bytes_max: (es_in_flight_mb << 20).saturating_mul(threads),
             concurrency_max: es_concurrency_max,
             timeout: length_of_time("--es-timeout", &es_timeout)?,
             patience: length_of_time("--es-patience", &es_patience)?,
