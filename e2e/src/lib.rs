@@ -35,6 +35,7 @@ use std::{
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
+    process::Command,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -75,6 +76,22 @@ pub fn until<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Option
         assert!(Instant::now() < deadline, "not in time: {what}");
         sleep(LOOK_EVERY);
     }
+}
+
+/// cargo, from within a test or benchmark, in the workspace's root.
+///
+/// What cargo tells a test of its own package is taken away: build scripts that look at it (ring's does) would run again, and a
+/// third of all crates be built again after them, here and at the next `cargo test`.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&*name);
+        }
+    }
+    cargo
 }
 
 /// An address of loopback that nobody has, or had a moment ago: for a program that is told where to listen.

@@ -33,19 +33,10 @@ pub(crate) fn program(name: &str) -> &'static Path {
 }
 
 fn build() -> BTreeMap<String, PathBuf> {
-    let mut cargo = Command::new(env!("CARGO"));
-    for (name, _) in std::env::vars_os() {
-        // What cargo tells a test of its own package: build scripts that look at it (ring's does) would run again, and a
-        // third of all crates be built again after them, here and at the next `cargo test`.
-        let name = name.to_string_lossy();
-        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-            cargo.env_remove(&*name);
-        }
-    }
+    let mut cargo = pf_e2e::cargo();
     cargo
         .args(["build", "--workspace", "--bins", "--examples", "--locked", "--quiet"])
         .arg("--message-format=json")
-        .current_dir(workspace())
         .stderr(Stdio::inherit());
     if !cfg!(debug_assertions) {
         cargo.arg("--release");

@@ -54,10 +54,9 @@ impl Programs {
     /// Builds what `cargo bench` does not build with this benchmark.
     pub(crate) fn build() -> Self {
         // Of the workspace: with the features that `just bench` builds everything with, so that nothing is built twice.
-        let built = Command::new(env!("CARGO"))
+        let built = pf_e2e::cargo()
             .args(["build", "--release", "--locked", "--workspace"])
             .args(["--bin", "pf-discoverer", "--example", "generate"])
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
             .status()
             .unwrap();
         assert!(built.success(), "the programs must build");
