@@ -67,14 +67,24 @@ async fn work(args: &Run, metrics: Metrics, health: &Health, shutdown: &Shutdown
         args.pod_name.as_deref().unwrap_or("pf-operator"),
         fastrand::u64(..)
     );
-    let mut candidate = Candidate::new(client, &args.namespace, &args.lease, identity, Durations::default());
+    let candidate = Candidate::new(client, &args.namespace, &args.lease, identity, Durations::default());
+    lead(candidate, controller, args.watch_namespace.as_deref(), shutdown).await
+}
+
+/// Waits for the lease, and works as long as it is ours, until asked to stop. The error says why it is ours no more.
+pub async fn lead(
+    mut candidate: Candidate,
+    controller: Arc<Controller>,
+    namespace: Option<&str>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
     tokio::select! {
         () = candidate.lead() => {}
         () = shutdown.draining() => return Ok(()),
     }
     let lost = tokio::select! {
         why = candidate.keep() => Some(why),
-        () = watch(controller, args.watch_namespace.as_deref(), shutdown) => None,
+        () = watch(controller, namespace, shutdown) => None,
     };
     if let Some(why) = lost {
         // The steps under way were cut: somebody else may take them now.

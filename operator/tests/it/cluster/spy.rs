@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use kube::client::{Body, DynBody};
 use serde_json::json;
+use tokio::time::Instant;
 use tower::{BoxError, Layer, Service};
 
 /// What becomes of a call.
@@ -29,7 +31,13 @@ pub(crate) enum Fault {
     Refused(u16),
     /// What is read is as it was before, by a server that lags; for the next [`STALE_CALLS`] calls.
     Stale,
+    /// The process stands still for [`PAUSE`], as on a machine that swaps: this call and those that follow are sent after it,
+    /// even if nobody waits for the answer any more.
+    Pauses,
 }
+
+/// How long a process stands still.
+const PAUSE: Duration = Duration::from_secs(4);
 
 /// How many calls a server lags for.
 const STALE_CALLS: usize = 12;
@@ -55,6 +63,8 @@ struct State {
     planned: Option<(At, Fault)>,
     has_happened: bool,
     is_dead: bool,
+    /// Until when the process stands still.
+    pauses_until: Option<Instant>,
     /// What was answered to each read before the last time.
     older: HashMap<String, [Option<Bytes>; 2]>,
 }
@@ -104,6 +114,9 @@ impl Spy {
         if path.contains("/events") {
             return Ok(None);
         }
+        if state.pauses_until.is_some_and(|until| Instant::now() < until) {
+            return Ok(Some(Fault::Pauses));
+        }
         let here = At::Call(state.numbered);
         state.numbered += 1;
         let write = is_write(method, path).then(|| {
@@ -126,6 +139,7 @@ impl Spy {
         }
         state.has_happened = true;
         state.is_dead = matches!(fault, Fault::DiesBefore | Fault::DiesAfter);
+        state.pauses_until = (fault == Fault::Pauses).then(|| Instant::now() + PAUSE);
         Ok(Some(fault))
     }
 
@@ -195,6 +209,15 @@ where
                     call.await?;
                     Err("cut before the answer".into())
                 })
+            }
+            Some(Fault::Pauses) => {
+                let call = self.inner.call(request);
+                let until = self.spy.0.lock().unwrap().pauses_until.unwrap();
+                let sent = tokio::spawn(async move {
+                    tokio::time::sleep_until(until).await;
+                    call.await
+                });
+                Box::pin(async { sent.await? })
             }
             None | Some(Fault::Stale) if method == Method::GET && self.spy.keeps_reads() => {
                 let (call, spy) = (self.inner.call(request), self.spy.clone());
