@@ -3,8 +3,8 @@
 //! - `cargo bench --bench pipeline`: the speed of `pf-discoverer | pf-worker --destination stats`. `PF_BENCH_MB`:
 //!   how much of each format (400); `PF_BENCH_RUNS`: how often, of which the best counts (3).
 //! - `cargo bench --bench pipeline -- delivery`: the speed of S3 → SQS → `_bulk`, into a server that takes
-//!   everything and keeps nothing, and into Elasticsearch; and with many tiny objects. `PF_BENCH_MB` and `PF_BENCH_RUNS` as
-//!   above; `PF_BENCH_ITEMS`: how many tiny objects (10 000).
+//!   everything and keeps nothing, and into Elasticsearch; and with many tiny objects; `-- delivery parquet` for one format
+//!   alone. `PF_BENCH_MB` and `PF_BENCH_RUNS` as above; `PF_BENCH_ITEMS`: how many tiny objects (10 000).
 //! - `cargo bench --bench pipeline -- memory`: its peak memory; fails where a budget is broken; `-- memory parquet`
 //!   for one format alone. `PF_BENCH_LARGE_MB`: how much a large NDJSON.zst has, decompressed (10 000; other formats a fifth
 //!   of it); `PF_BENCH_SMALL_MB`: how much a small object has (100).
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
                 return ExitCode::FAILURE;
             }
         }
-        Some((what, _)) if what == "delivery" => delivery::run(&programs),
+        Some((what, formats)) if what == "delivery" => delivery::run(&programs, formats),
         _ => speed::run(&programs),
     }
     ExitCode::SUCCESS

@@ -16,8 +16,8 @@ const OBJECTS: &str = "16";
 /// How long a worker looks for more before it ends, which is taken off its wall clock.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Measures, and prints tables.
-pub(crate) fn run(programs: &Programs) {
+/// Measures these formats, all and tiny objects if none is named, and prints tables.
+pub(crate) fn run(programs: &Programs, formats: &[String]) {
     let bench = Bench {
         programs,
         environment: environment(),
@@ -32,10 +32,13 @@ pub(crate) fn run(programs: &Programs) {
     )
     .unwrap();
     let records = from_environment("PF_BENCH_MB", 400) * 1_000_000 / RECORD_BYTES;
-    for format in FORMATS {
+    let is_wanted = |format: &&str| formats.is_empty() || formats.iter().any(|wanted| wanted == format);
+    for format in FORMATS.into_iter().filter(is_wanted) {
         bench.format(format, records, &discard, &mut out);
     }
-    bench.tiny_objects(from_environment("PF_BENCH_ITEMS", 10_000), &discard, &mut out);
+    if formats.is_empty() {
+        bench.tiny_objects(from_environment("PF_BENCH_ITEMS", 10_000), &discard, &mut out);
+    }
 }
 
 struct Bench<'a> {

@@ -94,7 +94,7 @@ pub struct EsArgs {
         hide_env_values = true,
         env = "PF_ES_IN_FLIGHT_MB",
         value_name = "MB",
-        default_value_t = 32
+        default_value_t = 16
     )]
     pub es_in_flight_mb: usize,
     /// The most requests at once; how many there are below that follows what the cluster bears

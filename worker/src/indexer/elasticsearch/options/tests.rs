@@ -23,7 +23,7 @@ fn the_defaults_are_deterministic_ids_that_are_created() {
     assert_eq!(options.addressing.id, IdMode::Deterministic);
     assert_eq!(options.addressing.operation, Operation::Create);
     assert_eq!(options.sign_in, SignIn::Anonymous);
-    assert_eq!((options.bulk_bytes, options.in_flight_bytes_max), (4 << 20, 64 << 20));
+    assert_eq!((options.bulk_bytes, options.in_flight_bytes_max), (4 << 20, 32 << 20));
     assert_eq!((options.timeout.as_secs(), options.patience.as_secs()), (60, 900));
 }
 
