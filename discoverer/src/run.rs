@@ -47,11 +47,12 @@ pub(crate) async fn run(plan: Plan, shutdown: &Shutdown) -> Result<Outcome> {
         Some(address) => Some(Server::start(address, registry, health.clone()).await?),
         None => None,
     };
-    let outcome = discover(plan, totals, &health, shutdown).await?;
+    let outcome = discover(plan, totals, &health, shutdown).await;
+    health.set_ready(false);
     if let Some(server) = server {
         server.stop().await?;
     }
-    Ok(outcome)
+    outcome
 }
 
 async fn discover(plan: Plan, totals: Totals, health: &Health, shutdown: &Shutdown) -> Result<Outcome> {
