@@ -62,16 +62,11 @@ fn left(whole: &Installation, namespace: &str) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// The operator's lease.
-fn lease(whole: &Installation) -> Value {
-    let lease = ["lease", "pf-operator", "--namespace", Installation::OPERATOR];
-    whole.cluster.get(lease).unwrap()["spec"].take()
-}
-
-/// The pod that has it.
+/// The pod that has the operator's lease.
 fn leader(whole: &Installation) -> String {
-    let lease = lease(whole);
-    let holder = lease["holderIdentity"].as_str().unwrap_or_default();
+    let lease = ["lease", "pf-operator", "--namespace", Installation::OPERATOR];
+    let lease = whole.cluster.get(lease).unwrap();
+    let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
     holder.split('_').next().unwrap_or_default().to_owned()
 }
 

@@ -7,10 +7,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use serde_json::Value;
+
+use super::programs::workspace;
 
 /// A file aims at 400 lines; past this one it must be taken apart.
 const FILE_LINES_MAX: usize = 600;
@@ -35,13 +36,6 @@ const FAMILIES: [(&str, &[&str]); 9] = [
     ("aws-", &["pf-storage", "pf-work", "pf-operator"]),
 ];
 
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("e2e/ lies in the workspace")
-        .to_path_buf()
-}
-
 struct Member {
     folder: PathBuf,
     /// Name, and whether it is a development dependency.
@@ -49,9 +43,8 @@ struct Member {
 }
 
 fn members() -> BTreeMap<String, Member> {
-    let output = Command::new(env!("CARGO"))
+    let output = pf_e2e::cargo()
         .args(["metadata", "--format-version=1", "--no-deps", "--locked"])
-        .current_dir(workspace())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

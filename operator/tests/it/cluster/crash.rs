@@ -5,8 +5,7 @@
 
 use std::env;
 
-use k8s_openapi::api::batch::v1::Job;
-use kube::{ResourceExt as _, api::ListParams};
+use kube::ResourceExt as _;
 use pf_operator::crd::{IngestJob, Phase};
 use serde_json::json;
 
@@ -112,22 +111,10 @@ fn phase(job: &IngestJob) -> Option<Phase> {
 
 async fn ends_well(world: &mut World, trial: &Trial) {
     let done = world.until_phase("logs", Phase::Complete).await;
-    assert_eq!(world.discoverers.len(), 1, "{trial:?}: one discoverer there ever was");
     world
         .until("logs", |job| job.status.as_ref().unwrap().workers == Some(0))
         .await;
-    for job in world.api::<Job>().list(&ListParams::default()).await.unwrap() {
-        assert_eq!(
-            job.owner_references()[0].uid,
-            done.uid().unwrap(),
-            "{trial:?}: an orphan"
-        );
-    }
-    assert_eq!(
-        world.children().await,
-        ["Job logs-discover", "Job logs-verify-1", "Deployment logs-worker"],
-        "{trial:?}"
-    );
+    world.assert_one_life(&done, trial).await;
 }
 
 /// Lives lives, some at the same time, until those of a row have too few calls for anything to happen. Returns how often
@@ -149,7 +136,8 @@ async fn live_all(trials: impl Iterator<Item = Trial>) -> usize {
     happened
 }
 
-fn all() -> bool {
+/// Whether the long form is asked for.
+pub(super) fn all() -> bool {
     env::var_os("PF_CRASH_ALL").is_some()
 }
 

@@ -1,13 +1,10 @@
 //! Of several operators one is at work.
 
-use std::{env, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use fastrand::Rng;
-use k8s_openapi::api::{batch::v1::Job, coordination::v1::Lease};
-use kube::{
-    ResourceExt as _,
-    api::{DeleteParams, ListParams},
-};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::DeleteParams;
 use pf_operator::{
     crd::Phase,
     leader::{Candidate, Durations},
@@ -155,21 +152,9 @@ async fn life_under_two(seed: u64) {
     // Whoever stood still has said by now what it had to say.
     sleep(Duration::from_secs(5)).await;
     world.see_discoverers().await;
-    assert_eq!(world.discoverers.len(), 1, "seed {seed}: one discoverer there ever was");
     let now = world.status("logs").await;
     assert_eq!(now.phase, Some(Phase::Complete), "seed {seed}: what is over stays over");
-    for child in world.api::<Job>().list(&ListParams::default()).await.unwrap() {
-        assert_eq!(
-            child.owner_references()[0].uid,
-            done.uid().unwrap(),
-            "seed {seed}: an orphan"
-        );
-    }
-    assert_eq!(
-        world.children().await,
-        ["Job logs-discover", "Job logs-verify-1", "Deployment logs-worker"],
-        "seed {seed}"
-    );
+    world.assert_one_life(&done, &format!("seed {seed}")).await;
     let lease = world.api::<Lease>().get("lease").await.unwrap().spec.unwrap();
     let changes = lease.lease_transitions.unwrap();
     assert!(changes > 2, "seed {seed}: the lease changed hands {changes} times");
@@ -190,7 +175,7 @@ async fn life_under_two(seed: u64) {
 /// `PF_CRASH_ALL=1` lives many such lives.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_that_changes_hands_again_and_again_makes_one_life() {
-    let seeds = if env::var_os("PF_CRASH_ALL").is_some() { 60 } else { 3 };
+    let seeds = if super::crash::all() { 60 } else { 3 };
     let seeds: Vec<u64> = (0..seeds).collect();
     for some in seeds.chunks(3) {
         let lives: Vec<_> = some.iter().map(|seed| tokio::spawn(life_under_two(*seed))).collect();

@@ -17,10 +17,10 @@ use kube::{
 };
 use pf_e2e::Sqs;
 use pf_operator::{controller::build::METRICS_PORT, crd::IngestJob};
-use pf_work::{discovery::Discovered, proof::Verdict};
+use pf_work::proof::Verdict;
 use serde_json::json;
 
-use super::world::{World, summary};
+use super::world::{World, discovered, summary};
 
 /// A worker that holds so many leases, has read so many bytes, and was refused so many bulks; or a discoverer that has found so
 /// many items.
@@ -187,9 +187,7 @@ async fn workers_that_hold_least_go_first_and_none_that_holds_work() {
     );
 
     fakes[1].set(|counters| counters.held = 0);
-    while world.pod_of("logs-discover").await.is_none() {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    world.discoverer_pod("logs").await;
     world.end("logs-discover", 0, "").await;
     until_wanted(&mut world, 0).await;
 }
@@ -239,12 +237,7 @@ async fn what_is_found_shows_in_the_status_while_it_is_listed() {
     let mut world = World::new("found").await;
     at_work(&mut world, 20, json!({})).await;
     until_wanted(&mut world, 1).await;
-    let pod = loop {
-        match world.pod_of("logs-discover").await {
-            Some(pod) => break pod,
-            None => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
-        }
-    };
+    let pod = world.discoverer_pod("logs").await;
     let fake = FakePod::start();
     runs(&world, &pod, fake.ip).await;
     // One that begins anew, after a crash, knows less for a while than what was told already.
@@ -264,12 +257,7 @@ async fn what_is_found_shows_in_the_status_while_it_is_listed() {
         );
         assert_eq!(items.settled, 0, "which of them are done is not known yet");
     }
-    let discovered = Discovered {
-        job: "logs".to_owned(),
-        items: 125,
-        objects: 125,
-        object_bytes: 125_000,
-    };
+    let discovered = discovered("logs", 125, 125_000);
     world.end("logs-discover", 0, &discovered.to_json()).await;
     let job = world
         .until("logs", |job| {
@@ -298,21 +286,17 @@ async fn a_deadline_is_followed_by_what_was_measured() {
             .contains("until it is known how fast one is")
     );
     let mut pods = Vec::new();
-    while pods.len() < 3 || world.pod_of("logs-discover").await.is_none() {
+    while pods.len() < 3 {
         pods = worker_pods(&world).await;
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+    world.discoverer_pod("logs").await;
     let fakes: Vec<FakePod> = pods.iter().map(|_| FakePod::start()).collect();
     for (pod, fake) in pods.iter().zip(&fakes) {
         runs(&world, pod, fake.ip).await;
         fake.set(|counters| counters.held = 1);
     }
-    let discovered = Discovered {
-        job: "logs".to_owned(),
-        items: 60,
-        objects: 60,
-        object_bytes: 3_600_000_000_000,
-    };
+    let discovered = discovered("logs", 60, 3_600_000_000_000);
     world.end("logs-discover", 0, &discovered.to_json()).await;
     let mut read = 0;
     let scaling = loop {

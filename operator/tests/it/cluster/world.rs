@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    fmt::Debug,
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
@@ -221,7 +222,7 @@ impl World {
                             (0..ITEMS).for_each(|item| self.sqs.send(&queue.url, &item.to_string()));
                         });
                     }
-                    discovered(name).to_json()
+                    discovered(name, ITEMS, 1000 * ITEMS).to_json()
                 }
                 Some("verify") => summary(name, Verdict::Complete, 0).to_json(),
                 _ => String::new(),
@@ -246,6 +247,36 @@ impl World {
             phase.as_deref() == Some("Pending") || phase.as_deref() == Some("Running")
         };
         pods.into_iter().find(runs)
+    }
+
+    /// The pod of the discoverer, as soon as it is there.
+    pub(crate) async fn discoverer_pod(&self, name: &str) -> Pod {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(pod) = self.pod_of(&format!("{name}-discover")).await {
+                return pod;
+            }
+            assert!(Instant::now() < deadline, "there is no pod of the discoverer");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Checks that a job that is complete has had one life: one discoverer that there ever was, no orphan, and no child beside
+    /// those that it ends with.
+    pub(crate) async fn assert_one_life(&self, done: &IngestJob, trial: &(dyn Debug + Sync)) {
+        assert_eq!(self.discoverers.len(), 1, "{trial:?}: one discoverer there ever was");
+        for job in self.api::<Job>().list(&ListParams::default()).await.unwrap() {
+            assert_eq!(
+                job.owner_references()[0].uid,
+                done.uid().unwrap(),
+                "{trial:?}: an orphan"
+            );
+        }
+        assert_eq!(
+            self.children().await,
+            ["Job logs-discover", "Job logs-verify-1", "Deployment logs-worker"],
+            "{trial:?}"
+        );
     }
 
     /// Ends the pod of a Job, if it has one that runs.
@@ -309,13 +340,13 @@ impl World {
     }
 }
 
-/// What a discoverer tells of a test's job.
-pub(crate) fn discovered(job: &str) -> Discovered {
+/// What a discoverer tells of a test's job whose objects are an item each.
+pub(crate) fn discovered(job: &str, items: u64, object_bytes: u64) -> Discovered {
     Discovered {
         job: job.to_owned(),
-        items: ITEMS,
-        objects: ITEMS,
-        object_bytes: 1000 * ITEMS,
+        items,
+        objects: items,
+        object_bytes,
     }
 }
 
