@@ -5,6 +5,7 @@
 
 mod certificates;
 pub mod cluster;
+pub mod collector;
 pub mod elasticsearch;
 pub mod fault_proxy;
 mod guarded;
@@ -20,6 +21,7 @@ pub mod search;
 pub mod sqs;
 
 pub use cluster::Cluster;
+pub use collector::Collector;
 pub use elasticsearch::Elasticsearch;
 pub use fault_proxy::{FailedEntries, Fault, FaultProxy};
 pub use installation::Installation;

@@ -19,7 +19,7 @@ fn pinned() -> BTreeMap<String, String> {
 }
 
 /// What a person with Docker gets from elsewhere: a whole cluster is no service, nor are what judges charts and examples.
-const NOT_COMPOSED: [&str; 4] = ["kubernetes", "helm", "prometheus", "lua"];
+const NOT_COMPOSED: [&str; 5] = ["kubernetes", "helm", "prometheus", "collector", "lua"];
 
 fn services() -> BTreeMap<String, Value> {
     let file: Value = serde_yaml::from_str(&read("compose.yaml")).unwrap();
@@ -46,6 +46,13 @@ fn kubernetes_is_built_from_the_modules_of_its_version() {
         let wanted = format!("{module} v{}", pinned[name]);
         assert!(modules.contains(&wanted), "go.mod must have {wanted}");
     }
+}
+
+#[test]
+fn the_collector_is_built_from_the_modules_of_its_version() {
+    let (modules, pinned) = (read("servers/collector/go.mod"), pinned());
+    let wanted = format!("go.opentelemetry.io/collector/otelcol v{}", pinned["collector"]);
+    assert!(modules.contains(&wanted), "go.mod must have {wanted}");
 }
 
 #[test]
