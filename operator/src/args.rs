@@ -104,6 +104,10 @@ pub struct Run {
         default_value = "0.0.0.0:8080"
     )]
     pub metrics_addr: SocketAddr,
+    /// Send traces to this collector, which speaks OTLP over HTTP, as in http://collector:4318; the other variables of
+    /// OpenTelemetry's SDKs (OTEL_...) hold too [default: no traces]
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
 }
 
 /// A span of time as people write it: `500ms`, `15s`, `2m`.

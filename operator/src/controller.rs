@@ -31,6 +31,7 @@ use kube::{Api, Client, ResourceExt as _};
 use pf_work::queue;
 use thiserror::Error;
 use tokio::time::timeout;
+use tracing::{Instrument as _, field::Empty};
 
 pub use self::watching::watch;
 
@@ -181,7 +182,13 @@ impl Controller {
         // Many calls wait inside: on the heap, not in each of the steps that may run at once. One that is cut short is gone on
         // with like one of a process that died.
         let step = Box::pin(self.advance(namespace, name));
-        timeout(STEP_MAX, step).await.unwrap_or(Err(Error::TooLong))
+        let span = tracing::debug_span!("step", namespace, job = name, otel.status_code = Empty);
+        let taken = timeout(STEP_MAX, step).instrument(span.clone()).await;
+        let taken = taken.unwrap_or(Err(Error::TooLong));
+        if taken.is_err() {
+            span.record("otel.status_code", "ERROR");
+        }
+        taken
     }
 
     async fn advance(&self, namespace: &str, name: &str) -> Result<Option<Duration>, Error> {

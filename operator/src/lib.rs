@@ -22,4 +22,5 @@ pub mod queue;
 pub mod ready;
 pub mod run;
 pub mod scaler;
+pub mod traces;
 pub mod validate;

@@ -14,8 +14,10 @@ use pf_operator::{
     local::{self, Refusal},
     plan::{self, Settings, origin},
     ready, run,
+    traces::Traces,
     validate::{Complaint, FieldPath},
 };
+use pf_telemetry::logs;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -32,7 +34,11 @@ async fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    if let Err(message) = pf_telemetry::logs::init() {
+    let traces = match traces(&args.command) {
+        Ok(traces) => traces,
+        Err(error) => return fail(&format!("{error:#}"), local::EXIT_USAGE),
+    };
+    if let Err(message) = logs::init_with(traces.as_ref().map(Traces::layer)) {
         return fail(&message, local::EXIT_USAGE);
     }
     let outcome = match args.command {
@@ -42,11 +48,25 @@ async fn main() -> ExitCode {
         Task::Run(args) => run::run(&args).await.map(|()| local::EXIT_OK),
         Task::Ready(args) => ready::ready(&args).await.map(|()| local::EXIT_OK),
     };
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) if error.is::<job_file::Error>() => fail(&format!("{error:#}"), local::EXIT_USAGE),
         Err(error) => fail(&format!("{error:#}"), local::EXIT_FAILED),
     }
+}
+
+/// Where spans go, if somebody asks for them.
+fn traces(task: &Task) -> anyhow::Result<Option<Traces>> {
+    let Task::Run(args) = task else { return Ok(None) };
+    // A variable without a value says nothing, as in all of OpenTelemetry's SDKs.
+    let Some(endpoint) = args.otlp_endpoint.as_ref().filter(|endpoint| !endpoint.is_empty()) else {
+        return Ok(None);
+    };
+    let traces = Traces::to(endpoint).with_context(|| format!("--otlp-endpoint {endpoint}"))?;
+    Ok(Some(traces))
 }
 
 fn fail(message: &str, code: u8) -> ExitCode {

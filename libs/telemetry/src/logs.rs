@@ -2,7 +2,7 @@
 
 use std::{env, io, str::FromStr};
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::progress;
 
@@ -44,8 +44,16 @@ impl Format {
     }
 }
 
+/// What else takes spans and events, with a filter of its own.
+pub type Layer = Box<dyn tracing_subscriber::Layer<Registry> + Send + Sync>;
+
 /// Installs the process' log subscriber. The error says what is wrong with `PF_LOG` or `PF_LOG_FORMAT`.
 pub fn init() -> Result<(), String> {
+    init_with(None)
+}
+
+/// The same, with something else that listens.
+pub fn init_with(other: Option<Layer>) -> Result<(), String> {
     let filter = match env::var(FILTER_VARIABLE) {
         Ok(text) => EnvFilter::try_new(&text).map_err(|error| format!("{FILTER_VARIABLE}={text}: {error}"))?,
         Err(_) => EnvFilter::new("info"),
@@ -54,7 +62,7 @@ pub fn init() -> Result<(), String> {
         Ok(text) => text.parse().map_err(|error| format!("{FORMAT_VARIABLE}: {error}"))?,
         Err(_) => Format::for_this_place(),
     };
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(other);
     let installed = match format {
         Format::Human => registry
             .with(
@@ -62,11 +70,18 @@ pub fn init() -> Result<(), String> {
                     .with_writer(|| AboveProgress)
                     .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
                     .with_target(false)
-                    .without_time(),
+                    .without_time()
+                    .with_filter(filter),
             )
             .try_init(),
         Format::Json => registry
-            .with(fmt::layer().json().flatten_event(true).with_writer(|| AboveProgress))
+            .with(
+                fmt::layer()
+                    .json()
+                    .flatten_event(true)
+                    .with_writer(|| AboveProgress)
+                    .with_filter(filter),
+            )
             .try_init(),
     };
     installed.map_err(|error| format!("cannot install the log subscriber: {error}"))

@@ -27,6 +27,8 @@ mod roles;
 mod schema;
 #[path = "cluster/spy.rs"]
 mod spy;
+#[path = "cluster/traces.rs"]
+mod traces;
 #[path = "cluster/watching.rs"]
 mod watching;
 #[path = "cluster/workers.rs"]

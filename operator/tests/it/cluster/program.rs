@@ -25,7 +25,7 @@ fn ask(port: u16, path: &str) -> Option<String> {
     pf_e2e::ask((Ipv4Addr::LOCALHOST, port).into(), path)
 }
 
-fn is_ready(port: u16) -> Option<bool> {
+pub(super) fn is_ready(port: u16) -> Option<bool> {
     ask(port, "/readyz").map(|answer| answer.starts_with("HTTP/1.1 200"))
 }
 
@@ -82,7 +82,8 @@ pub(super) fn spawn(cluster: &Kubernetes, port: u16, flags: &[&str]) -> Program 
     Program(command.spawn().unwrap())
 }
 
-fn stop(mut program: Program) -> String {
+/// Asks it to stop, waits until it has, well, and returns what it logged.
+pub(super) fn stop(mut program: Program) -> String {
     program.terminate();
     let child = &mut program.0;
     let mut log = String::new();
