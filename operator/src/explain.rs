@@ -35,7 +35,7 @@ pub fn explain(job: &IngestJob, image: &str) -> Result<String, Vec<Complaint>> {
     let material = Material {
         plan: &plan,
         image,
-        secrets_hash: "HASH",
+        contents_hash: "HASH",
         place,
     };
     let children = build::children(&job, material).map_err(|error| {
@@ -165,16 +165,22 @@ fn permissions(job: &IngestJob, queue: &QueueStatus, text: &mut String) {
             allow("worker pods", &worker);
         }
     }
-    let key = [QUEUE_KEY[0].0, QUEUE_KEY[1].0];
-    let of_queue = build::queue_secret(job).map(|secret| (secret, key.to_vec()));
-    let namespace = job.namespace().unwrap_or_default();
-    for (secret, keys) in build::secrets(job).into_iter().chain(of_queue) {
+    let mut have = |kind: build::Kind, name: &str, keys: &[&str]| {
+        let namespace = job.namespace().unwrap_or_default();
+        let with = if keys.is_empty() { "" } else { " with " };
         let keys = keys.join(", ");
         writeln!(
             text,
-            "# The namespace {namespace} must have the Secret {secret} with {keys}"
+            "# The namespace {namespace} must have the {kind} {name}{with}{keys}"
         )
         .expect("writing to a string can't fail");
+    };
+    for needed in build::contents(job).iter().filter(|content| !content.is_optional) {
+        let keys: Vec<&str> = needed.keys.iter().map(String::as_str).collect();
+        have(needed.kind, &needed.name, &keys);
+    }
+    if let Some(secret) = build::queue_secret(job) {
+        have(build::Kind::Secret, secret, &[QUEUE_KEY[0].0, QUEUE_KEY[1].0]);
     }
 }
 

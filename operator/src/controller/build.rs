@@ -2,6 +2,7 @@
 
 mod account;
 mod budget;
+mod contents;
 mod credentials;
 mod deployment;
 mod job;
@@ -9,8 +10,8 @@ mod network;
 mod pod;
 
 pub(crate) use self::{
+    contents::{Entries, Kind, contents},
     credentials::{QUEUE_KEY, queue_secret},
-    pod::secrets,
 };
 
 use k8s_openapi::{
@@ -43,8 +44,8 @@ pub struct Material<'a> {
     pub plan: &'a Plan,
     /// The image that has all programs.
     pub image: &'a str,
-    /// A hash of what the Secrets that the job names hold.
-    pub secrets_hash: &'a str,
+    /// A hash of what workers read of Secrets and ConfigMaps.
+    pub contents_hash: &'a str,
     /// Which run, and which proof.
     pub place: Place,
 }

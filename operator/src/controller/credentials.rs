@@ -64,18 +64,18 @@ fn text(bytes: &[u8]) -> Option<String> {
     is_key.then(|| String::from_utf8_lossy(bytes).into_owned())
 }
 
-/// A hash of what pods read from Secrets, with the key that they sign with in it.
-pub(super) fn hash_with(secrets_hash: String, key: Option<&AccessKey>) -> String {
+/// A hash of what pods read, with the key that they sign with in it.
+pub(super) fn hash_with(contents_hash: String, key: Option<&AccessKey>) -> String {
     let Some(AccessKey {
         id,
         secret,
         session_token,
     }) = key
     else {
-        return secrets_hash;
+        return contents_hash;
     };
     let token = session_token.as_deref().unwrap_or_default();
-    names::hash([&secrets_hash, id, secret, token].map(str::as_bytes))
+    names::hash([&contents_hash, id, secret, token].map(str::as_bytes))
 }
 
 #[cfg(test)]

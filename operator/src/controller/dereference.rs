@@ -1,13 +1,17 @@
 //! Reads all that is known of a job. Reads only, and each child live from the API server: what is made or not made depends on
 //! it, and a cache may not have heard yet.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    net::IpAddr,
+};
 
 use k8s_openapi::{
+    ByteString,
     api::{
         apps::v1::Deployment,
         batch::v1::Job,
-        core::v1::{ContainerStateTerminated, ContainerStatus, Pod, Secret, ServiceAccount},
+        core::v1::{ConfigMap, ContainerStateTerminated, ContainerStatus, Pod, Secret, ServiceAccount},
         networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
@@ -19,15 +23,12 @@ use pf_work::{discovery::Discovered, proof::Summary};
 use serde::de::DeserializeOwned;
 
 use super::{
-    build, credentials,
+    build::{self, Entries, Kind},
+    credentials,
     facts::{Child, Facts, Trouble, WorkerPod},
     names::{self, Place, Role},
 };
-use crate::{
-    crd::IngestJob,
-    fleet,
-    validate::{Complaint, FieldPath},
-};
+use crate::{crd::IngestJob, fleet, validate::Complaint};
 
 /// The worker's exit code where more records were rejected than allowed.
 const EXIT_ERROR_BUDGET: i32 = 3;
@@ -41,27 +42,27 @@ pub(super) async fn facts(client: &Client, job: &IngestJob) -> Result<Facts, kub
     let jobs = Api::<Job>::namespaced(client.clone(), &namespace);
     let pods = Api::<Pod>::namespaced(client.clone(), &namespace);
     let (workers, account) = (names::child(job, Role::Worker, Place::of(job)), names::account(job));
-    let (jobs, pods, workers, budget, account, network, secrets, queue_key) = tokio::try_join!(
+    let (jobs, pods, workers, budget, account, network, contents, queue_key) = tokio::try_join!(
         jobs.list(&labelled),
         pods.list(&labelled),
         child::<Deployment>(client, job, &workers),
         child::<PodDisruptionBudget>(client, job, &workers),
         child::<ServiceAccount>(client, job, &account),
         child::<NetworkPolicy>(client, job, &account),
-        secrets(client, job, &namespace),
+        contents(client, job, &namespace),
         credentials::queue_key(client, job, &namespace),
     )?;
     let (jobs, others): (Vec<Job>, Vec<Job>) = jobs.items.into_iter().partition(|child| is_owned(child, job));
-    let (secrets_hash, mut missing) = secrets;
+    let (contents_hash, mut missing) = contents;
     let queue_key = queue_key.unwrap_or_else(|complaint| {
         missing.push(complaint);
         None
     });
-    let secrets_hash = credentials::hash_with(secrets_hash, queue_key.as_ref());
+    let contents_hash = credentials::hash_with(contents_hash, queue_key.as_ref());
     let mut facts = Facts {
         now: Timestamp::now(),
         jobs: jobs.iter().map(kube::ResourceExt::name_any).collect(),
-        secrets_hash,
+        contents_hash,
         missing,
         queue_key,
         ..Facts::default()
@@ -233,28 +234,48 @@ fn trouble(pod: &Pod) -> Option<Trouble> {
     })
 }
 
-/// A hash of what the Secrets hold that the job names, and a complaint about each that is not there. They are read one by one,
-/// by name: the operator may not list them.
-async fn secrets(client: &Client, job: &IngestJob, namespace: &str) -> Result<(String, Vec<Complaint>), kube::Error> {
-    let secrets = Api::<Secret>::namespaced(client.clone(), namespace);
+/// A hash of what workers read of Secrets and ConfigMaps, and a complaint about each that is not there. They are read one by
+/// one, by name: the operator may not list them.
+async fn contents(client: &Client, job: &IngestJob, namespace: &str) -> Result<(String, Vec<Complaint>), kube::Error> {
+    let mut known: BTreeMap<(Kind, String), Option<Entries>> = BTreeMap::new();
     let (mut parts, mut missing) = (Vec::new(), Vec::new());
-    for (name, keys) in build::secrets(job) {
-        let path = || FieldPath::parse("spec.sink.elasticsearch");
-        let Some(secret) = secrets.get_opt(name).await? else {
-            missing.push(Complaint::new(
-                path(),
-                format!("there is no Secret {name} in the namespace {namespace}"),
-            ));
-            continue;
+    for content in build::contents(job) {
+        let (kind, name) = (content.kind, content.name.clone());
+        let entries = match known.entry((kind, name.clone())) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(entries(client, namespace, kind, &name).await?),
         };
-        let data: BTreeMap<String, k8s_openapi::ByteString> = secret.data.unwrap_or_default();
-        for key in keys {
-            match data.get(key) {
-                Some(value) => parts.extend([name.as_bytes().to_vec(), key.as_bytes().to_vec(), value.0.clone()]),
-                None => missing.push(Complaint::new(path(), format!("the Secret {name} has no key {key}"))),
-            }
+        match content.read(entries.as_ref(), namespace) {
+            Ok(read) => parts.extend(read),
+            Err(complaints) => missing.extend(complaints),
         }
     }
     let hash = names::hash(parts.iter().map(Vec::as_slice));
     Ok((hash, missing))
+}
+
+/// What a Secret or a ConfigMap holds, if it is there.
+async fn entries(client: &Client, namespace: &str, kind: Kind, name: &str) -> Result<Option<Entries>, kube::Error> {
+    let bytes = |(key, ByteString(bytes))| (key, bytes);
+    Ok(match kind {
+        Kind::Secret => {
+            let secret = Api::<Secret>::namespaced(client.clone(), namespace)
+                .get_opt(name)
+                .await?;
+            secret.map(|secret| secret.data.into_iter().flatten().map(bytes).collect())
+        }
+        Kind::ConfigMap => {
+            let map = Api::<ConfigMap>::namespaced(client.clone(), namespace)
+                .get_opt(name)
+                .await?;
+            map.map(|map| {
+                let texts = map
+                    .data
+                    .into_iter()
+                    .flatten()
+                    .map(|(key, text)| (key, text.into_bytes()));
+                texts.chain(map.binary_data.into_iter().flatten().map(bytes)).collect()
+            })
+        }
+    })
 }

@@ -54,9 +54,9 @@ pub struct Facts {
     pub trouble: Option<Trouble>,
     /// Names of all Jobs of this job, of every run.
     pub jobs: Vec<String>,
-    /// A hash of what the Secrets hold that the job names.
-    pub secrets_hash: String,
-    /// What is wrong with what the job names: Secrets and keys that are not there.
+    /// A hash of what workers read of Secrets and ConfigMaps.
+    pub contents_hash: String,
+    /// What is wrong with what the job names: Secrets, ConfigMaps and keys that are not there.
     pub missing: Vec<Complaint>,
     /// The key that the queue is asked with, where the job names a Secret for it.
     pub queue_key: Option<AccessKey>,

@@ -16,8 +16,8 @@ pub const ROLE: &str = "paraflow.dev/role";
 pub const RUN: &str = "paraflow.dev/run";
 /// The label with the number of the proof, on what proves and what offers again.
 pub const ROUND: &str = "paraflow.dev/round";
-/// The annotation with a hash of what a pod reads from Secrets, so that another content makes other pods.
-pub const SECRETS_HASH: &str = "paraflow.dev/secrets-hash";
+/// The annotation with a hash of what a pod reads of Secrets and ConfigMaps, so that another content makes other pods.
+pub const CONTENTS_HASH: &str = "paraflow.dev/contents-hash";
 /// The annotation with a hash of all that is wished for in a child: what was wished for and is not any more shows by it alone.
 pub const WISHED_HASH: &str = "paraflow.dev/wished-hash";
 /// The annotation of pods, of Kubernetes: of a Deployment's pods those with less go first.

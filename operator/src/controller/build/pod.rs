@@ -31,8 +31,8 @@ const THREADS: u32 = 4;
 const MEMORY_BASE_MIB: u32 = 256;
 const MEMORY_LANE_MIB: u32 = 100;
 
-/// The files of the Secrets that a job names: name of the Secret, and the keys that are read from it.
-pub(crate) fn secrets(job: &IngestJob) -> BTreeMap<&str, Vec<&str>> {
+/// The files of the Secrets that a job's sink names: name of the Secret, and the keys that are read from it.
+pub(super) fn secrets(job: &IngestJob) -> BTreeMap<&str, Vec<&str>> {
     let mut secrets: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let Some(cluster) = &job.spec.sink.elasticsearch else {
         return secrets;
@@ -101,7 +101,7 @@ pub(super) fn worker(job: &IngestJob, material: Material<'_>) -> Result<PodTempl
     merge(
         &mut template,
         &json!({
-            "metadata": {"annotations": {(names::SECRETS_HASH): material.secrets_hash}},
+            "metadata": {"annotations": {(names::CONTENTS_HASH): material.contents_hash}},
             "spec": {
                 "terminationGracePeriodSeconds": drain + GRACE_SECONDS,
                 "topologySpreadConstraints": [{

@@ -98,7 +98,7 @@ fn children(
     let material = Material {
         plan: &plan,
         image: surroundings.image,
-        secrets_hash: &facts.secrets_hash,
+        contents_hash: &facts.contents_hash,
         place: Place::of(job),
     };
     build::children(job, material).map_err(|error| ("Invalid", error.to_string()))

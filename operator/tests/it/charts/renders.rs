@@ -100,7 +100,7 @@ fn monitors_services_and_policies_choose_the_pods_that_they_are_for() {
     let material = build::Material {
         plan: &plan,
         image: "paraflow:test",
-        secrets_hash: "",
+        contents_hash: "",
         place,
     };
     let children = serde_json::to_value(build::children(&job, material).unwrap().workers).unwrap();

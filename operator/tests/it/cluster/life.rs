@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job, core::v1::Pod};
 use kube::{
-    ResourceExt as _,
-    api::{DeleteParams, ListParams, Patch, PatchParams},
+    Api, ResourceExt as _,
+    api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams},
 };
 use pf_e2e::Sqs;
 use pf_operator::{
@@ -429,7 +429,7 @@ async fn what_cannot_run_is_stalled_with_what_to_do_and_starts_when_it_is_mended
     let workers = world.api::<Deployment>().get("logs-worker").await.unwrap();
     let hash = |workers: &Deployment| {
         let template = workers.spec.as_ref().unwrap().template.metadata.as_ref().unwrap();
-        template.annotations.as_ref().unwrap()["paraflow.dev/secrets-hash"].clone()
+        template.annotations.as_ref().unwrap()["paraflow.dev/contents-hash"].clone()
     };
     let before = hash(&workers);
     let secret =
@@ -452,6 +452,70 @@ async fn what_cannot_run_is_stalled_with_what_to_do_and_starts_when_it_is_mended
         "{}",
         message(&stalled)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_pod_template_names_must_be_there_and_another_content_makes_other_pods() {
+    let mut world = World::new("contents").await;
+    let mut job = world.job("logs");
+    job["spec"]["workers"]["podTemplate"] = json!({"spec": {"containers": [{
+        "name": "worker",
+        "env": [
+            {"name": "LEVEL", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "level"}}},
+            {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "tokens", "key": "token", "optional": true}}},
+        ],
+    }]}});
+    world.create(&job).await;
+    world.step("logs").await.unwrap();
+    let stalled = world.jobs().get("logs").await.unwrap().status.unwrap();
+    let stalled = stalled
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == status::STALLED);
+    let message = &stalled.unwrap().message;
+    let expected = format!("there is no ConfigMap settings in the namespace {}", world.namespace);
+    assert!(message.contains(&expected), "{message}");
+
+    let (client, namespace) = (world.client.clone(), world.namespace.clone());
+    let apply = async |kind: &str, name: &str, data: Value| {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", kind));
+        let api = Api::<DynamicObject>::namespaced_with(client.clone(), &namespace, &resource);
+        let field = if kind == "Secret" { "stringData" } else { "data" };
+        let object = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, (field): data});
+        api.patch(name, &PatchParams::apply("test"), &Patch::Apply(object))
+            .await
+            .unwrap();
+    };
+    apply("ConfigMap", "settings", json!({"level": "info", "other": "1"})).await;
+    world.until_phase("logs", Phase::Running).await;
+    let template = async |world: &mut World| {
+        world.step("logs").await.unwrap();
+        world
+            .api::<Deployment>()
+            .get("logs-worker")
+            .await
+            .unwrap()
+            .spec
+            .unwrap()
+            .template
+    };
+    let before = template(&mut world).await;
+    let container = &before.spec.as_ref().unwrap().containers[0];
+    assert!(
+        container
+            .env
+            .as_ref()
+            .unwrap()
+            .iter()
+            .any(|variable| variable.name == "LEVEL")
+    );
+    apply("ConfigMap", "settings", json!({"level": "info", "other": "2"})).await;
+    assert_eq!(template(&mut world).await, before, "nobody reads that key");
+    apply("ConfigMap", "settings", json!({"level": "debug", "other": "2"})).await;
+    let after = template(&mut world).await;
+    assert_ne!(after, before, "workers read it");
+    apply("Secret", "tokens", json!({"token": "abc"})).await;
+    assert_ne!(template(&mut world).await, after, "now it is there");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -140,13 +140,16 @@ async fn played(world: &World, well: &dyn Fn(), what: &str, done: impl Fn(&Inges
     }
 }
 
-/// A life with all that a job can need of the API server: a Secret, rest, a proof, an end.
+/// A life with all that a job can need of the API server: a Secret, a `ConfigMap`, rest, a proof, an end.
 async fn life(world: &World, well: &dyn Fn()) {
     let mut job = world.job("logs");
     job["spec"]["sink"] = json!({"elasticsearch": {
         "urls": ["http://es:9200"], "index": "logs", "auth": {"apiKey": {"name": "es", "key": "api-key"}},
     }});
     job["spec"]["networkPolicy"] = json!({});
+    job["spec"]["workers"]["podTemplate"] = json!({"spec": {"containers": [
+        {"name": "worker", "envFrom": [{"configMapRef": {"name": "settings"}}]},
+    ]}});
     world.create(&job).await;
     let phase = |job: &IngestJob| job.status.as_ref().and_then(|status| status.phase);
     let discoverer = world.api::<Job>();
@@ -244,17 +247,13 @@ async fn release(cluster: &Cluster, namespace: &str, jobs: &str, [before, values
         let address = format!("127.0.0.1:{port}");
         let ready = operator().args(["ready", &address]).output().unwrap();
         assert!(ready.status.success(), "{}", outcome(&ready));
-        cluster
-            .kubectl(&[
-                "create",
-                "secret",
-                "generic",
-                "es",
-                "--from-literal=api-key=abc",
-                "--namespace",
-                jobs,
-            ])
-            .unwrap();
+        let of_jobs = ["--namespace", jobs];
+        for made in [
+            ["secret", "generic", "es", "--from-literal=api-key=abc"].as_slice(),
+            &["configmap", "settings"],
+        ] {
+            cluster.kubectl(&[&["create"], made, &of_jobs].concat()).unwrap();
+        }
     });
     let world = World::on(&cluster.kubernetes, jobs).await;
     let calls = || cluster.kubernetes.calls(namespace, "paraflow-pf-operator");
