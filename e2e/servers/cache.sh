@@ -37,19 +37,20 @@ home_of() {
     printf '%s/%s-%s-%s\n' "$cache" "$1" "$2" "$hash"
 }
 
-# Fetches the files that a server's POM names, and checks that they are exactly those that its list of checksums has.
+# Fetches the files that a server's POM names, and checks that they are exactly those that the version's list of checksums
+# has.
 #   fetch NAME VERSION FOLDER
 fetch() {
     local name=$1 version=$2 folder=$3
-    local recipe="$here/$name"
+    local recipe="$here/$name" list="$here/$name/$version.sha256"
     if ! command -v mvn >/dev/null; then
         fail "$name $version is fetched with Maven, and there is no \`mvn\` on the PATH: install Maven"
     fi
     say "fetching $name $version"
     mvn --quiet --batch-mode -Dstyle.color=never --file "$recipe/pom.xml" -Dserver.version="$version" \
         dependency:copy-dependencies -DoutputDirectory="$folder" -DincludeScope=runtime >&2
-    (cd "$folder" && sha256sum --check --strict --quiet "$recipe/sha256") >&2
-    if [[ $(find "$folder" -type f | wc -l) -ne $(wc -l <"$recipe/sha256") ]]; then
+    (cd "$folder" && sha256sum --check --strict --quiet "$list") >&2
+    if [[ $(find "$folder" -type f | wc -l) -ne $(wc -l <"$list") ]]; then
         fail "$name $version came with files that its list of checksums does not have"
     fi
 }

@@ -52,6 +52,7 @@ pub struct Elasticsearch {
 pub struct Settings {
     lines: Vec<String>,
     secured: bool,
+    is_9: bool,
     ip: Option<IpAddr>,
 }
 
@@ -76,6 +77,13 @@ impl Settings {
         self
     }
 
+    /// Makes it a server of the 9 line of versions; 8 is the usual one.
+    #[must_use]
+    pub fn line_9(mut self) -> Self {
+        self.is_9 = true;
+        self
+    }
+
     /// Lets it listen at another address of this machine's than the one that nobody else can reach.
     #[must_use]
     pub fn at(mut self, ip: IpAddr) -> Self {
@@ -97,6 +105,15 @@ impl Elasticsearch {
         SHARED.get_or_init(|| Self::start(&Settings::default()))
     }
 
+    /// The same of the 9 line of versions.
+    ///
+    /// # Panics
+    /// When Elasticsearch 9 is not installed or does not start.
+    pub fn shared_9() -> &'static Self {
+        static SHARED: OnceLock<Elasticsearch> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start(&Settings::default().line_9()))
+    }
+
     /// The server of this test process with TLS and security, started by its first use.
     ///
     /// # Panics
@@ -104,6 +121,15 @@ impl Elasticsearch {
     pub fn secured() -> &'static Self {
         static SECURED: OnceLock<Elasticsearch> = OnceLock::new();
         SECURED.get_or_init(|| Self::start(&Settings::default().secured()))
+    }
+
+    /// The same of the 9 line of versions.
+    ///
+    /// # Panics
+    /// When Elasticsearch 9 is not installed or does not start.
+    pub fn secured_9() -> &'static Self {
+        static SECURED: OnceLock<Elasticsearch> = OnceLock::new();
+        SECURED.get_or_init(|| Self::start(&Settings::default().line_9().secured()))
     }
 
     /// A private server, which ends when it is dropped.
@@ -208,7 +234,11 @@ impl Elasticsearch {
     }
 
     fn try_start(settings: &Settings) -> Result<Self> {
-        let program = crate::tool("elasticsearch");
+        let program = crate::tool(if settings.is_9 {
+            "elasticsearch-9"
+        } else {
+            "elasticsearch"
+        });
         let ip = settings.ip.unwrap_or(HERE);
         let security = settings.secured.then(|| Security::make(ip)).transpose()?;
         let command = |root: &Path, address: SocketAddr| {

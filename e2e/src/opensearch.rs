@@ -26,7 +26,16 @@ impl OpenSearch {
     /// When OpenSearch is not installed or does not start.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<OpenSearch> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start().expect("OpenSearch must start"))
+        SHARED.get_or_init(|| Self::start("opensearch"))
+    }
+
+    /// The same of the 2 line of versions; 3 is the usual one.
+    ///
+    /// # Panics
+    /// When OpenSearch 2 is not installed or does not start.
+    pub fn shared_2() -> &'static Self {
+        static SHARED: OnceLock<OpenSearch> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start("opensearch-2"))
     }
 
     /// Its address, as `http://127.0.0.1:port`.
@@ -39,8 +48,12 @@ impl OpenSearch {
         &self.api
     }
 
-    fn start() -> Result<Self> {
-        let program = crate::tool("opensearch");
+    fn start(tool: &str) -> Self {
+        Self::try_start(tool).expect("OpenSearch must start")
+    }
+
+    fn try_start(tool: &str) -> Result<Self> {
+        let program = crate::tool(tool);
         let command = |root: &Path, address: SocketAddr| {
             let config = root.join("config");
             std::fs::create_dir(&config)?;

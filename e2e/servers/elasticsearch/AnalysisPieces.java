@@ -12,8 +12,6 @@ import org.apache.lucene.analysis.TokenStream;
 import org.apache.lucene.analysis.email.UAX29URLEmailTokenizer;
 import org.apache.lucene.analysis.pattern.PatternCaptureGroupTokenFilter;
 import org.apache.lucene.analysis.tokenattributes.CharTermAttribute;
-import org.elasticsearch.common.settings.Settings;
-import org.elasticsearch.index.analysis.AbstractTokenFilterFactory;
 import org.elasticsearch.index.analysis.TokenFilterFactory;
 import org.elasticsearch.index.analysis.TokenizerFactory;
 import org.elasticsearch.indices.analysis.AnalysisModule.AnalysisProvider;
@@ -39,13 +37,18 @@ public final class AnalysisPieces extends Plugin implements AnalysisPlugin {
                 boolean keepsOriginal = settings.getAsBoolean("preserve_original", true);
                 List<String> patterns = settings.getAsList("patterns");
                 Pattern[] compiled = patterns.stream().map(Pattern::compile).toArray(Pattern[]::new);
-                return filter(name, settings, tokens -> new PatternCaptureGroupTokenFilter(tokens, keepsOriginal, compiled));
+                return filter(name, tokens -> new PatternCaptureGroupTokenFilter(tokens, keepsOriginal, compiled));
             },
-            "unique", (index, environment, name, settings) -> filter(name, settings, Unique::new));
+            "unique", (index, environment, name, settings) -> filter(name, Unique::new));
     }
 
-    private static TokenFilterFactory filter(String name, Settings settings, UnaryOperator<TokenStream> around) {
-        return new AbstractTokenFilterFactory(name, settings) {
+    private static TokenFilterFactory filter(String name, UnaryOperator<TokenStream> around) {
+        return new TokenFilterFactory() {
+            @Override
+            public String name() {
+                return name;
+            }
+
             @Override
             public TokenStream create(TokenStream tokens) {
                 return around.apply(tokens);

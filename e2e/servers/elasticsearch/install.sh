@@ -6,20 +6,22 @@
 # Elasticsearch refuses to run as root; `start` then runs it as this user.
 readonly ELASTICSEARCH_USER=paraflow-servers
 
+# Each line of versions runs on its own range of JDKs.
+#   install_elasticsearch LINK VERSION FIRST_JDK
 install_elasticsearch() {
-    local version=$1 home jdk
+    local link=$1 version=$2 first_jdk=$3 home jdk
     home=$(home_of elasticsearch "$version")
-    jdk=$(find_jdk "Elasticsearch $version" 17 25)
-    in_cache "$home" make_elasticsearch "$version" "$jdk"
+    jdk=$(find_jdk "Elasticsearch $version" "$first_jdk" 25)
+    in_cache "$home" make_elasticsearch "$version" "$first_jdk" "$jdk"
     ln -sfn "$jdk" "$home/jdk"
     if [[ $EUID -eq 0 ]]; then
         make_elasticsearch_user "$jdk"
     fi
-    link elasticsearch "$home/start"
+    link "$link" "$home/start"
 }
 
 make_elasticsearch() {
-    local version=$1 jdk=$2 folder=$3
+    local version=$1 release=$2 jdk=$3 folder=$4
     fetch elasticsearch "$version" "$folder/fetched"
     (cd "$folder" && "$jdk/bin/jar" --extract --file "fetched/elasticsearch-$version.zip")
     rm -rf "$folder/fetched"
@@ -27,14 +29,14 @@ make_elasticsearch() {
     # `jar` does not keep permissions.
     chmod 755 "$folder"/server/bin/*
     cp "$here/elasticsearch/start" "$here/elasticsearch/jvm.options" "$folder/"
-    make_analysis_pieces "$version" "$jdk" "$folder/server"
+    make_analysis_pieces "$version" "$release" "$jdk" "$folder/server"
 }
 
 make_analysis_pieces() {
-    local version=$1 jdk=$2 server=$3
+    local version=$1 release=$2 jdk=$3 server=$4
     local plugin="$server/plugins/analysis-pieces"
     mkdir -p "$plugin/classes"
-    "$jdk/bin/javac" --release 17 -nowarn -cp "$server/lib/*" -d "$plugin/classes" "$here/elasticsearch/AnalysisPieces.java"
+    "$jdk/bin/javac" --release "$release" -nowarn -cp "$server/lib/*" -d "$plugin/classes" "$here/elasticsearch/AnalysisPieces.java"
     "$jdk/bin/jar" --create --file "$plugin/analysis-pieces.jar" -C "$plugin/classes" .
     rm -rf "$plugin/classes"
     cat >"$plugin/plugin-descriptor.properties" <<DESCRIPTOR
@@ -42,7 +44,7 @@ name=analysis-pieces
 description=Analysis that the index of API keys and users needs
 version=1
 classname=dev.paraflow.e2e.AnalysisPieces
-java.version=17
+java.version=$release
 elasticsearch.version=$version
 DESCRIPTOR
 }

@@ -18,8 +18,17 @@ fn pinned() -> BTreeMap<String, String> {
     pins.collect()
 }
 
-/// What a person with Docker gets from elsewhere: a whole cluster is no service, nor are what judges charts and examples.
-const NOT_COMPOSED: [&str; 5] = ["kubernetes", "helm", "prometheus", "collector", "lua"];
+/// What a person with Docker does without: a whole cluster is no service, nor is what judges charts, traces and examples; and of
+/// each kind of server one line of versions is enough.
+const NOT_COMPOSED: [&str; 7] = [
+    "kubernetes",
+    "helm",
+    "prometheus",
+    "collector",
+    "lua",
+    "elasticsearch_9",
+    "opensearch_2",
+];
 
 fn services() -> BTreeMap<String, Value> {
     let file: Value = serde_yaml::from_str(&read("compose.yaml")).unwrap();

@@ -140,6 +140,15 @@ fn the_same_arrives_in_opensearch() {
 }
 
 #[test]
+fn the_same_arrives_in_the_other_lines_of_versions() {
+    let records = records_or(RECORDS_FEW);
+    let server = Elasticsearch::shared_9();
+    seed_flow("seed-9", server.api(), &server.endpoint(), records, &[]);
+    let server = OpenSearch::shared_2();
+    seed_flow("seed-os-2", server.api(), &server.endpoint(), records, &[]);
+}
+
+#[test]
 fn the_same_arrives_over_tls_with_an_api_key() {
     let server = Elasticsearch::secured();
     let folder = tempfile::tempdir().unwrap();

@@ -145,12 +145,14 @@ fn item(object: &str) -> WorkItem {
     WorkItem::from_json(&item).expect("it is an item")
 }
 
-/// Both kinds of server, for what must hold on each.
-fn both(check: impl Fn(&str, &SearchApi)) {
-    let elasticsearch = Server::shared();
-    check(&elasticsearch.endpoint(), elasticsearch.api());
-    let opensearch = OpenSearch::shared();
-    check(&opensearch.endpoint(), opensearch.api());
+/// Both kinds of server in both lines of their versions, for what must hold on each.
+fn each(check: impl Fn(&str, &SearchApi)) {
+    for elasticsearch in [Server::shared(), Server::shared_9()] {
+        check(&elasticsearch.endpoint(), elasticsearch.api());
+    }
+    for opensearch in [OpenSearch::shared(), OpenSearch::shared_2()] {
+        check(&opensearch.endpoint(), opensearch.api());
+    }
 }
 
 /// Records `{"n": number, "@timestamp": …}`.

@@ -24,8 +24,12 @@ impl Secrets {
     }
 }
 
-fn flags(index: &str) -> String {
-    let server = Server::secured();
+/// Servers of both lines of versions.
+fn each() -> [&'static Server; 2] {
+    [Server::secured(), Server::secured_9()]
+}
+
+fn flags(server: &Server, index: &str) -> String {
     format!(
         "--es-url {} --es-index {index} --es-ca-file {}",
         server.endpoint(),
@@ -43,10 +47,13 @@ fn delivers(flags: &str, api: &SearchApi, index: &str) {
 
 #[test]
 fn every_way_to_sign_in_is_let_in() {
-    let server = Server::secured();
+    each().into_iter().for_each(every_way_is_let_in_by);
+}
+
+fn every_way_is_let_in_by(server: &Server) {
     let (api, secrets) = (server.api(), Secrets::new());
     let index = api.new_name("signed-in");
-    let flags = flags(&index);
+    let flags = flags(server, &index);
     let key = server.api_key();
     let decoded = decoded(&key);
     let (certificate, private_key) = server.client_certificate_files();
@@ -79,7 +86,7 @@ fn decoded(key: &str) -> String {
 #[test]
 fn who_is_nobody_or_somebody_else_is_told_what_to_do_and_never_the_secret() {
     let (server, secrets) = (Server::secured(), Secrets::new());
-    let flags = flags("a");
+    let flags = flags(server, "a");
     let refused = Sink::refused(&flags);
     assert!(refused.contains("--es-api-key-file"), "{refused}");
     let secret = "cGxhbnRlZDpnZWhlaW0=";
@@ -113,10 +120,14 @@ fn who_is_nobody_or_somebody_else_is_told_what_to_do_and_never_the_secret() {
 
 #[test]
 fn a_key_without_the_right_to_write_is_found_out_at_the_start_and_one_with_just_that_is_enough() {
-    let (server, secrets) = (Server::secured(), Secrets::new());
+    each().into_iter().for_each(the_right_to_write_is_enough_for);
+}
+
+fn the_right_to_write_is_enough_for(server: &Server) {
+    let secrets = Secrets::new();
     let api = server.api();
     let index = api.new_name("limited");
-    let flags = flags(&index);
+    let flags = flags(server, &index);
     let with = |indices: &str, privileges: &[&str]| {
         let key = server.limited_api_key(&[], indices, privileges);
         format!("{flags} --es-api-key-file {}", secrets.file("key", &key))
@@ -144,7 +155,7 @@ fn a_secret_that_rotates_is_read_again() {
     let index = api.new_name("rotated");
     let first = server.api_key();
     let file = secrets.file("key", &first);
-    let mut sink = Sink::must_connect(&format!("{} --es-api-key-file {file}", flags(&index)));
+    let mut sink = Sink::must_connect(&format!("{} --es-api-key-file {file}", flags(server, &index)));
     assert_eq!(sink.send("a", &numbered(0..10)), all_taken());
     invalidate(api, &first);
     // Written some time after the old one became worthless, as the kubelet does it.

@@ -7,7 +7,7 @@ use super::*;
 
 #[test]
 fn lines_arrive_as_they_are_and_a_second_delivery_finds_only_duplicates() {
-    both(|endpoint, api| {
+    each(|endpoint, api| {
         let index = api.new_name("lines");
         for compression in ["none", "gzip"] {
             let mut sink = Sink::must_connect(&format!(
@@ -37,7 +37,7 @@ fn lines_arrive_as_they_are_and_a_second_delivery_finds_only_duplicates() {
 
 #[test]
 fn columns_arrive_too() {
-    both(|endpoint, api| {
+    each(|endpoint, api| {
         let index = api.new_name("columns");
         let mut sink = Sink::must_connect(&format!("--es-url {endpoint} --es-index {index} --es-id field:n"));
         let (bulk, rejects) = sink.bulk("a", &numbered(0..10), true);
@@ -53,7 +53,7 @@ fn columns_arrive_too() {
 
 #[test]
 fn a_document_that_does_not_fit_the_mapping_is_rejected_with_the_servers_reason_and_the_others_are_taken() {
-    both(|endpoint, api| {
+    each(|endpoint, api| {
         let index = api.new_name("mapping");
         api.create_index(&index, &json!({"mappings": {"properties": {"n": {"type": "long"}}}}));
         let mut sink = Sink::must_connect(&format!("--es-url {endpoint} --es-index {index}"));
@@ -78,7 +78,7 @@ fn a_document_that_does_not_fit_the_mapping_is_rejected_with_the_servers_reason_
 
 #[test]
 fn an_index_operation_replaces_what_has_the_id() {
-    both(|endpoint, api| {
+    each(|endpoint, api| {
         let index = api.new_name("replaced");
         let flags = format!("--es-url {endpoint} --es-index {index} --es-id field:id --es-op-type index");
         let mut sink = Sink::must_connect(&flags);
@@ -91,7 +91,7 @@ fn an_index_operation_replaces_what_has_the_id() {
 
 #[test]
 fn ids_that_the_server_makes_up_are_all_different() {
-    both(|endpoint, api| {
+    each(|endpoint, api| {
         let index = api.new_name("auto");
         let mut sink = Sink::must_connect(&format!("--es-url {endpoint} --es-index {index} --es-id auto"));
         for _ in 0..2 {
@@ -104,7 +104,7 @@ fn ids_that_the_server_makes_up_are_all_different() {
 
 #[test]
 fn each_record_goes_to_the_index_of_its_day_and_of_its_fields() {
-    both(|endpoint, api| {
+    each(|endpoint, api| {
         let prefix = api.new_name("daily");
         let flags = format!("--es-url {endpoint} --es-index {prefix}-{{region}}-{{+yyyy.MM.dd}}");
         let mut sink = Sink::must_connect(&flags);
@@ -126,7 +126,7 @@ fn each_record_goes_to_the_index_of_its_day_and_of_its_fields() {
 
 #[test]
 fn documents_with_the_same_routing_value_lie_on_one_shard() {
-    both(|endpoint, api| {
+    each(|endpoint, api| {
         let index = api.new_name("routed");
         api.create_index(
             &index,
@@ -181,7 +181,7 @@ fn documents_go_through_a_pipeline() {
 
 #[test]
 fn a_data_stream_is_made_by_its_template_and_takes_documents_with_a_timestamp() {
-    both(|endpoint, api| {
+    each(|endpoint, api| {
         let stream = api.new_name("stream");
         api.put_index_template(
             &stream,
@@ -205,7 +205,7 @@ fn a_data_stream_is_made_by_its_template_and_takes_documents_with_a_timestamp() 
 
 #[test]
 fn a_closed_index_stops_the_worker_instead_of_rejecting_everything() {
-    both(|endpoint, api| {
+    each(|endpoint, api| {
         let index = api.new_name("closed");
         api.create_index(&index, &json!({}));
         let mut sink = Sink::must_connect(&format!("--es-url {endpoint} --es-index {index}"));

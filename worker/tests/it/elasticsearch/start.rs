@@ -30,7 +30,7 @@ fn something_else_than_elasticsearch_is_not_written_to() {
 
 #[test]
 fn an_index_that_does_not_exist_and_may_not_be_made_is_said_so_and_one_that_exists_is_fine() {
-    both(|endpoint, api| {
+    each(|endpoint, api| {
         let (index, other) = (api.new_name("made"), api.new_name("forbidden"));
         api.create_index(&index, &json!({}));
         let setting = |value: &str| {
@@ -60,7 +60,7 @@ fn an_index_that_does_not_exist_and_may_not_be_made_is_said_so_and_one_that_exis
 
 #[test]
 fn a_data_stream_needs_a_template_and_must_be_no_index() {
-    both(|endpoint, api| {
+    each(|endpoint, api| {
         let index = api.new_name("plain");
         let refused = Sink::refused(&format!("--es-url {endpoint} --es-data-stream {index}"));
         assert!(refused.contains("template"), "{refused}");
@@ -72,7 +72,7 @@ fn a_data_stream_needs_a_template_and_must_be_no_index() {
 
 #[test]
 fn a_pipeline_must_exist() {
-    both(|endpoint, _| {
+    each(|endpoint, _| {
         let refused = Sink::refused(&format!("--es-url {endpoint} --es-index a --es-pipeline nothing"));
         assert!(
             refused.contains("`nothing` of --es-pipeline does not exist"),
