@@ -199,6 +199,18 @@ impl Sqs {
         }
     }
 
+    /// Whether there is such a queue.
+    ///
+    /// # Panics
+    /// When the server does not say.
+    pub fn has(&self, url: &str) -> bool {
+        match call(&self.client, "GetQueueAttributes", &json!({"QueueUrl": url})) {
+            Ok(_) => true,
+            Err(error) if error.to_string().contains("QueueDoesNotExist") => false,
+            Err(error) => panic!("the SQS server does not say whether it has {url}: {error:#}"),
+        }
+    }
+
     /// How much is in a queue.
     pub fn depth(&self, url: &str) -> Depth {
         let answer = self.must(

@@ -125,8 +125,8 @@ async fn live_all(trials: impl Iterator<Item = Trial>) -> usize {
     for some in trials.chunks(AT_ONCE) {
         let lives: Vec<_> = some.iter().map(|trial| tokio::spawn(live(*trial))).collect();
         let mut now = 0;
-        for life in lives {
-            now += usize::from(life.await.unwrap());
+        for (life, trial) in lives.into_iter().zip(some) {
+            now += usize::from(life.await.unwrap_or_else(|error| panic!("{trial:?}: {error}")));
         }
         happened += now;
         if now == 0 {
@@ -139,6 +139,13 @@ async fn live_all(trials: impl Iterator<Item = Trial>) -> usize {
 /// Whether the long form is asked for.
 pub(super) fn all() -> bool {
     env::var_os("PF_CRASH_ALL").is_some()
+}
+
+/// In the long form, how far it is.
+fn tell(scenario: Scenario, what: &str) {
+    if all() {
+        eprintln!("{scenario:?}: {what}");
+    }
 }
 
 fn deaths(scenario: Scenario, first: usize, step: usize) -> impl Iterator<Item = Trial> {
@@ -162,6 +169,7 @@ async fn an_operator_that_dies_at_any_write_is_gone_on_for_by_another() {
         let step = if all() { 1 } else { SOME_WRITES };
         let died = live_all(deaths(scenario, first % step, step)).await;
         assert!(died >= 4, "only {died} deaths in {scenario:?}");
+        tell(scenario, &format!("{died} deaths"));
     }
 }
 
@@ -192,6 +200,7 @@ async fn whatever_the_api_server_answers_to_one_call_the_end_is_the_same() {
             });
             let happened = live_all(trials).await;
             assert!(happened > 0, "{fault:?} happened to nobody in {scenario:?}");
+            tell(*scenario, &format!("{fault:?} at {happened} calls"));
         }
     }
 }

@@ -19,8 +19,7 @@ use super::{
 };
 
 pub(super) fn queue_is_there(url: &str) -> bool {
-    let url = url.to_owned();
-    tokio::task::block_in_place(|| std::panic::catch_unwind(|| Sqs::shared().depth(&url)).is_ok())
+    tokio::task::block_in_place(|| Sqs::shared().has(url))
 }
 
 fn condition<'a>(job: &'a IngestJob, kind: &str) -> Option<&'a str> {
