@@ -3,6 +3,7 @@
 //! Errors are told in two kinds, because they are met in two ways: what somebody must change, and what may pass.
 
 mod identity;
+mod kept;
 
 use std::{
     collections::HashMap,
@@ -20,6 +21,7 @@ use pf_work::{
 use tokio::sync::Mutex;
 
 pub use self::identity::{Own, external_id};
+use self::kept::Kept;
 
 use crate::{
     controller::{
@@ -43,14 +45,11 @@ const PATIENCE: Patience = Patience {
     backoff_max: Duration::from_secs(1),
 };
 
-/// A handle that nobody has used for so long is dropped, with its connections and the key in it.
-const IDLE_MAX: Duration = Duration::from_mins(5);
-
-/// How to reach queues. Handles are kept, with their connections and credentials.
+/// How to reach queues. Handles are kept while they are used, with their connections and credentials.
 #[derive(Debug, Default)]
 pub struct Queues {
     own: Own,
-    handles: Mutex<HashMap<Handle, Kept>>,
+    handles: Mutex<Kept<Handle, SqsQueue>>,
 }
 
 /// What a handle is kept by: all that it was made of, so that no job asks a queue as another one.
@@ -60,12 +59,6 @@ struct Handle {
     region: Option<String>,
     endpoint: Option<String>,
     identity: Identity,
-}
-
-#[derive(Debug)]
-struct Kept {
-    queue: SqsQueue,
-    used: Instant,
 }
 
 /// Each of these asks with `key` where the job names a Secret, which must hold it.
@@ -159,7 +152,7 @@ impl Queues {
             Ok(())
         };
         removed.await.map_err(|error| told(job, error))?;
-        self.handles.lock().await.retain(|handle, _| handle.url != queue.url);
+        self.handles.lock().await.forget(|handle| handle.url == queue.url);
         Ok(())
     }
 
@@ -176,20 +169,11 @@ impl Queues {
     /// A handle that was made before, or a new one. Those that nobody needs any more are dropped.
     async fn kept(&self, handle: Handle) -> Result<SqsQueue, Error> {
         let now = Instant::now();
-        {
-            let mut handles = self.handles.lock().await;
-            handles.retain(|_, kept| now.duration_since(kept.used) < IDLE_MAX);
-            if let Some(kept) = handles.get_mut(&handle) {
-                kept.used = now;
-                return Ok(kept.queue.clone());
-            }
+        if let Some(queue) = self.handles.lock().await.get(&handle, now) {
+            return Ok(queue);
         }
         let queue = SqsQueue::connect(handle.options(), Role::Sink).await?;
-        let kept = Kept {
-            queue: queue.clone(),
-            used: now,
-        };
-        self.handles.lock().await.insert(handle, kept);
+        self.handles.lock().await.keep(handle, queue.clone(), now);
         Ok(queue)
     }
 
