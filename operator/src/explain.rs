@@ -1,6 +1,8 @@
 //! `explain`: what the controller would make of a job, before anybody applies it: the steps in words, what each identity must be
 //! allowed, and the objects. Pure.
 
+mod permissions;
+
 use std::fmt::Write as _;
 
 use kube::ResourceExt as _;
@@ -8,13 +10,12 @@ use serde::Serialize;
 
 use crate::{
     controller::{
-        build::{self, Children, Material, QUEUE_KEY},
+        build::{self, Children, Material},
         life,
         names::{self, Place},
     },
     crd::{IngestJob, QueueStatus},
     plan::shell_quoted,
-    queue::external_id,
     validate::{Complaint, FieldPath},
 };
 
@@ -44,7 +45,7 @@ pub fn explain(job: &IngestJob, image: &str) -> Result<String, Vec<Complaint>> {
     })?;
     let mut text = String::new();
     words(&job, &queue, &plan.discoverer, &mut text);
-    permissions(&job, &queue, &mut text);
+    permissions::write(&job, &queue, &mut text);
     let Children {
         account,
         network,
@@ -105,83 +106,6 @@ fn words(job: &IngestJob, queue: &QueueStatus, discoverer: &[String], text: &mut
         "# The job {name} {of_queue}.\n# To see what would be found: {line} --dry-run"
     )
     .expect("writing to a string can't fail");
-}
-
-fn permissions(job: &IngestJob, queue: &QueueStatus, text: &mut String) {
-    let sqs = job
-        .spec
-        .queue
-        .as_ref()
-        .map(|queue| queue.sqs.clone())
-        .unwrap_or_default();
-    let credentials = sqs.credentials.unwrap_or_default();
-    let mut asking = vec!["sqs:GetQueueAttributes"];
-    if queue.owned {
-        asking.extend(["sqs:CreateQueue", "sqs:TagQueue", "sqs:DeleteQueue"]);
-    } else if sqs.dead_letter_queue_url.is_none() {
-        asking.push("sqs:GetQueueUrl (dead letters)");
-    }
-    let discoverer = [
-        "s3:ListBucket",
-        "s3:GetObject",
-        "s3:PutObject (state)",
-        "sqs:GetQueueAttributes",
-        "sqs:SendMessage",
-    ];
-    let worker = [
-        "s3:GetObject",
-        "s3:PutObject (state)",
-        "sqs:GetQueueAttributes",
-        "sqs:ReceiveMessage",
-        "sqs:ChangeMessageVisibility",
-        "sqs:DeleteMessage",
-        "sqs:GetQueueUrl and sqs:SendMessage (dead letters)",
-    ];
-    let mut allow = |who: &str, what: &[&str]| {
-        writeln!(text, "# AWS must allow {who}: {}", what.join(", ")).expect("writing to a string can't fail");
-    };
-    match (&credentials.secret, &credentials.role_arn) {
-        (Some(secret), _) => {
-            let name = &secret.name;
-            allow(
-                &format!("the key in the Secret {name}, with which the operator asks"),
-                &asking,
-            );
-            allow("the same key, with which discoverer pods sign", &discoverer);
-            allow("the same key, with which worker pods sign", &worker);
-        }
-        (None, role) => {
-            if let Some(arn) = role {
-                let id = external_id(job);
-                allow(
-                    "the operator",
-                    &[&format!("sts:AssumeRole of {arn}, with the external ID {id}")],
-                );
-                allow("that role", &asking);
-            } else {
-                allow("the operator", &asking);
-            }
-            allow("discoverer pods", &discoverer);
-            allow("worker pods", &worker);
-        }
-    }
-    let mut have = |kind: build::Kind, name: &str, keys: &[&str]| {
-        let namespace = job.namespace().unwrap_or_default();
-        let with = if keys.is_empty() { "" } else { " with " };
-        let keys = keys.join(", ");
-        writeln!(
-            text,
-            "# The namespace {namespace} must have the {kind} {name}{with}{keys}"
-        )
-        .expect("writing to a string can't fail");
-    };
-    for needed in build::contents(job).iter().filter(|content| !content.is_optional) {
-        let keys: Vec<&str> = needed.keys.iter().map(String::as_str).collect();
-        have(needed.kind, &needed.name, &keys);
-    }
-    if let Some(secret) = build::queue_secret(job) {
-        have(build::Kind::Secret, secret, &[QUEUE_KEY[0].0, QUEUE_KEY[1].0]);
-    }
 }
 
 fn document(when: &str, object: &impl Serialize, text: &mut String) {

@@ -1,8 +1,9 @@
 //! `explain`: what would be made of a job is told before anybody makes it.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use expect_test::{expect, expect_file};
+use serde_json::Value;
 
 use crate::program::{operator, outcome, text};
 
@@ -39,6 +40,53 @@ fn a_job_is_explained_by_steps_permissions_and_objects() {
     assert!(output.status.success(), "{}", outcome(&output));
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/explain.yaml");
     expect_file![golden].assert_eq(text(&output.stdout));
+}
+
+#[test]
+fn what_the_operator_must_be_allowed_is_what_the_charts_role_allows() {
+    let with_all = JOB.replace(
+        "nodeSelector: {disk: fast}",
+        "containers: [{name: worker, envFrom: [{configMapRef: {name: settings}}]}]",
+    );
+    let output = explain(&with_all);
+    assert!(output.status.success(), "{}", outcome(&output));
+    let explained = text(&output.stdout);
+    assert!(
+        explained.contains("# The namespace ingest must have the ConfigMap settings\n"),
+        "{explained}"
+    );
+    let line = explained
+        .lines()
+        .find(|line| line.contains("Kubernetes must allow the operator"));
+    let (_, line) = line.unwrap().split_once("role does: ").unwrap();
+    let explained: BTreeSet<String> = line
+        .trim_end_matches(')')
+        .split("), ")
+        .map(|permission| {
+            let (resource, verbs) = permission.split_once(" (").unwrap();
+            // Names follow where only those are read that are named.
+            format!("{}: {verbs}", resource.split(' ').next().unwrap())
+        })
+        .collect();
+
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chart/cluster-wide.yaml");
+    let rendered = fs::read_to_string(golden).unwrap();
+    let role = rendered
+        .split("\n---\n")
+        .find(|object| object.contains("\nkind: ClusterRole\n"));
+    let role: Value = serde_yaml::from_str(role.unwrap()).unwrap();
+    let list = |value: &Value| -> Vec<String> {
+        let items = value.as_array().unwrap().iter();
+        items.map(|item| item.as_str().unwrap().to_owned()).collect()
+    };
+    let rules = role["rules"].as_array().unwrap().iter();
+    let allowed = rules.flat_map(|rule| {
+        let verbs = list(&rule["verbs"]).join(", ");
+        list(&rule["resources"])
+            .into_iter()
+            .map(move |resource| format!("{resource}: {verbs}"))
+    });
+    assert_eq!(explained, allowed.collect());
 }
 
 #[test]
