@@ -28,6 +28,10 @@ use super::{
     wire::{Attempt, Payload, Reply, Wire},
 };
 
+/// How long a node that failed may take for the question that finds out whether it is back: less than a request may take, as
+/// somebody waits for it who could have asked another node.
+const BACK_WITHIN: Duration = Duration::from_secs(3);
+
 /// How often it is looked whether the files with secrets have changed.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -184,7 +188,10 @@ pub(super) struct Request<'a> {
 impl Wire for Cluster {
     async fn attempt(&self, payload: &Payload) -> Attempt {
         self.renew(false).await;
-        let node = self.health().pick(Instant::now());
+        let node = match self.pick().await {
+            Ok(node) => node,
+            Err(lost) => return lost,
+        };
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
         if payload.is_gzip {
@@ -208,16 +215,53 @@ impl Wire for Cluster {
                 self.metrics.round_trips.observe(started.elapsed().as_secs_f64());
                 Attempt::Answered(self.reply(node, response).await)
             }
-            Err(NoAnswer { timed_out, reason, .. }) => Attempt::Lost {
-                timed_out,
-                reason,
-                another_is_well: self.health().failed(node, Instant::now()),
-            },
+            Err(no_answer) => self.lost(node, no_answer),
         }
     }
 }
 
 impl Cluster {
+    /// The node for the next bulk. One that failed before is asked first whether it is back, where there are others: an address
+    /// that nobody is behind any more would keep the bulk for as long as a request may take.
+    async fn pick(&self) -> Result<usize, Attempt> {
+        let (node, is_well) = {
+            let mut health = self.health();
+            let node = health.pick(Instant::now());
+            (node, health.is_well(node))
+        };
+        if is_well || self.nodes() == 1 {
+            return Ok(node);
+        }
+        let question = Request {
+            method: Method::Get,
+            path: "/",
+            query: &[],
+            headers: HeaderMap::new(),
+            body: None,
+            within: BACK_WITHIN,
+        };
+        match self.ask(node, question).await {
+            Ok(_) => Ok(node),
+            // That says nothing of how much the others bear, as a bulk that takes too long does.
+            Err(no_answer) => Err(self.lost(
+                node,
+                NoAnswer {
+                    timed_out: false,
+                    ..no_answer
+                },
+            )),
+        }
+    }
+
+    fn lost(&self, node: usize, no_answer: NoAnswer) -> Attempt {
+        let NoAnswer { timed_out, reason, .. } = no_answer;
+        Attempt::Lost {
+            timed_out,
+            reason,
+            another_is_well: self.health().failed(node, Instant::now()),
+        }
+    }
+
     async fn reply(&self, node: usize, response: Response) -> Reply {
         let whole = judge::request(response.status);
         let another_is_well = if whole == judge::Whole::Unwell {

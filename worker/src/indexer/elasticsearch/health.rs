@@ -54,6 +54,11 @@ impl Health {
         node
     }
 
+    /// Whether the last that is known of a node is that it answered.
+    pub(super) fn is_well(&self, node: usize) -> bool {
+        self.nodes[node].is_well()
+    }
+
     /// Notes that a node answered.
     pub(super) fn succeeded(&mut self, node: usize) {
         self.nodes[node] = Node::default();
@@ -100,6 +105,7 @@ mod tests {
     fn a_node_that_failed_is_left_alone_and_then_tried_once_until_it_answers() {
         let (mut health, now) = (Health::new(3), Instant::now());
         assert!(health.failed(1, now));
+        assert!(!health.is_well(1) && health.is_well(0));
         assert_eq!(picks(&mut health, now, 4), [0, 2, 0, 2]);
         let later = now + PAUSE;
         assert_eq!(picks(&mut health, later, 4), [1, 2, 0, 2]);

@@ -195,3 +195,39 @@ fn a_node_that_is_not_there_costs_nothing_but_a_try() {
     server.api().refresh(&index);
     assert_eq!(server.api().count(&index), 100);
 }
+
+#[test]
+fn a_node_that_nobody_is_behind_any_more_gets_one_bulk_and_is_asked_for_after_that() {
+    let server = Server::shared();
+    let proxy = FaultProxy::new(&server.endpoint());
+    let index = server.api().new_name("vanished");
+    let flags = format!(
+        "--es-url {},{} --es-index {index} --es-timeout 2s",
+        proxy.endpoint(),
+        server.endpoint()
+    );
+    let mut sink = Sink::must_connect(&flags);
+    let bulks = |requests: &[String]| requests.iter().filter(|request| request.contains("_bulk")).count();
+    let mut item = 0;
+    let mut send = |sink: &mut Sink| {
+        item += 1;
+        assert_eq!(sink.send(&item.to_string(), &numbered(0..10)), all_taken());
+    };
+    let before = proxy.requests().len();
+    proxy.afterwards(Fault::Stall);
+    pf_e2e::until("it is asked for three times", Duration::from_mins(1), || {
+        send(&mut sink);
+        let since = &proxy.requests()[before..];
+        assert!(bulks(since) <= 1, "{since:#?}");
+        (since.len() >= 4).then_some(())
+    });
+    // It is back, and takes its share.
+    let before = proxy.requests().len();
+    proxy.afterwards(Fault::Pass);
+    pf_e2e::until("it has bulks again", Duration::from_mins(2), || {
+        send(&mut sink);
+        (bulks(&proxy.requests()[before..]) >= 3).then_some(())
+    });
+    server.api().refresh(&index);
+    assert_eq!(server.api().count(&index), item * 10);
+}
