@@ -1,10 +1,7 @@
 //! Those who apply from a repository and compare again and again find nothing to do: with jobs and with what the charts
 //! render; and all that we ship to them is taken by an API server that knows it.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::{fs, time::Duration};
 
 use pf_e2e::Kubernetes;
 use pf_operator::crd::Phase;
@@ -39,13 +36,9 @@ fn know(files: &[&str]) {
     for file in files {
         let text = fs::read_to_string(folder.join(file)).unwrap();
         kubectl(&text, &["apply", "--server-side", "--filename", "-"]).unwrap();
-        let deadline = Instant::now() + PATIENCE;
         let wait = ["wait", "--for=condition=Established", "--timeout=5s", "--filename", "-"];
         // One that has no condition at all yet is an error to kubectl.
-        while kubectl(&text, &wait).is_err() {
-            assert!(Instant::now() < deadline, "{file} is not served");
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        pf_e2e::until(&format!("{file} is served"), PATIENCE, || kubectl(&text, &wait).ok());
     }
 }
 

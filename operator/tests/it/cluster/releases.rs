@@ -6,7 +6,7 @@ use std::{
     fs,
     net::Ipv4Addr,
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job};
@@ -15,7 +15,11 @@ use pf_operator::crd::{IngestJob, Phase};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{program::Program, roles, world::World};
+use super::{
+    program::Program,
+    roles,
+    world::{World, eventually},
+};
 use crate::{
     charts::{objects, workspace},
     program::{operator, outcome, run},
@@ -127,17 +131,12 @@ fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
 
 /// Plays the nodes until a job is so, as long as all is well.
 async fn played(world: &World, well: &dyn Fn(), what: &str, done: impl Fn(&IngestJob) -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    eventually(what, || async {
         well();
         world.play("logs").await;
-        let job = world.jobs().get("logs").await.unwrap();
-        if done(&job) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{what}: {:#?}", job.status);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        done(&world.jobs().get("logs").await.unwrap()).then_some(())
+    })
+    .await;
 }
 
 /// A life with all that a job can need of the API server: a Secret, a `ConfigMap`, rest, a proof, an end.
@@ -153,25 +152,18 @@ async fn life(world: &World, well: &dyn Fn()) {
     world.create(&job).await;
     let phase = |job: &IngestJob| job.status.as_ref().and_then(|status| status.phase);
     let discoverer = world.api::<Job>();
-    let deadline = Instant::now() + PATIENCE;
-    while discoverer.get_opt("logs-discover").await.unwrap().is_none() {
-        assert!(Instant::now() < deadline, "no discoverer is made");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let made = || async { discoverer.get_opt("logs-discover").await.unwrap() };
+    eventually("a discoverer is made", made).await;
     // Twice, so that an event happens again, and is counted: each turn is waited for until the status tells it.
     for rests in [true, false, true, false] {
         world.change("logs", &json!({"spec": {"suspend": rests}})).await;
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        eventually("discovery rests, or goes on", || async {
             let live = discoverer.get("logs-discover").await.unwrap();
             let job = world.jobs().get("logs").await.unwrap();
             let child_rests = live.spec.unwrap().suspend.unwrap_or(false);
-            if child_rests == rests && (phase(&job) == Some(Phase::Suspended)) == rests {
-                break;
-            }
-            assert!(Instant::now() < deadline, "discovery does not rest, or go on");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+            (child_rests == rests && (phase(&job) == Some(Phase::Suspended)) == rests).then_some(())
+        })
+        .await;
     }
     // Fewer workers than before: somebody says which of them is to go.
     let replicas = async |replicas: Value| {
@@ -180,30 +172,15 @@ async fn life(world: &World, well: &dyn Fn()) {
             .await;
     };
     replicas(json!(2)).await;
-    let deadline = Instant::now() + PATIENCE;
-    let pod = loop {
-        if let Some(pod) = super::workers::worker_pods(world).await.pop() {
-            break pod;
-        }
-        assert!(Instant::now() < deadline, "there is no worker");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    let a_pod = || async { super::workers::worker_pods(world).await.pop() };
+    let pod = eventually("there is a worker", a_pod).await;
     super::workers::runs(world, &pod, Ipv4Addr::LOCALHOST).await;
     replicas(json!(1)).await;
-    let deadline = Instant::now() + PATIENCE;
-    while world
-        .api::<Deployment>()
-        .get("logs-worker")
-        .await
-        .unwrap()
-        .spec
-        .unwrap()
-        .replicas
-        != Some(1)
-    {
-        assert!(Instant::now() < deadline, "there are as many workers as before");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually("there are fewer workers", || async {
+        let workers = world.api::<Deployment>().get("logs-worker").await.unwrap();
+        (workers.spec.unwrap().replicas == Some(1)).then_some(())
+    })
+    .await;
     replicas(Value::Null).await;
     played(world, well, "the job is complete", |job| {
         phase(job) == Some(Phase::Complete)

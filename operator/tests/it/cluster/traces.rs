@@ -3,16 +3,13 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::api::{batch::v1::Job, core::v1::ResourceQuota};
-use kube::{
-    ResourceExt as _,
-    api::{DeleteParams, ListParams, PostParams},
-};
+use kube::api::{DeleteParams, PostParams};
 use pf_e2e::{Collector, Kubernetes, Sqs, collector::Span, free_address};
 use serde_json::json;
 
 use super::{
     program::{is_ready, spawn, stop},
-    world::World,
+    world::{World, eventually},
 };
 use crate::program::{operator, outcome};
 
@@ -75,17 +72,8 @@ async fn a_step_is_a_span_with_each_call_in_it_and_says_whether_it_failed() {
         .delete("no-jobs", &DeleteParams::default())
         .await
         .unwrap();
-    let made = async || {
-        let jobs = world.api::<Job>().list(&ListParams::default()).await.unwrap();
-        jobs.iter().any(|job| job.name_any() == "logs-discover")
-    };
-    tokio::time::timeout(PATIENCE, async {
-        while !made().await {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    })
-    .await
-    .expect("the discoverer is made as soon as it may be");
+    let made = || async { world.api::<Job>().get_opt("logs-discover").await.unwrap() };
+    eventually("the discoverer is made as soon as it may be", made).await;
     tokio::task::block_in_place(|| program.stop());
 
     let spans = collector.spans();

@@ -38,7 +38,7 @@ use tower::{BoxError, Layer, Service, util::BoxService};
 use super::spy::Spy;
 
 /// How long anything may take that is waited for.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Work items that the discoverer of a test offers.
 pub(crate) const ITEMS: u64 = 30;
@@ -251,14 +251,8 @@ impl World {
 
     /// The pod of the discoverer, as soon as it is there.
     pub(crate) async fn discoverer_pod(&self, name: &str) -> Pod {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(pod) = self.pod_of(&format!("{name}-discover")).await {
-                return pod;
-            }
-            assert!(Instant::now() < deadline, "there is no pod of the discoverer");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let job = format!("{name}-discover");
+        eventually("the discoverer has a pod", || async { self.pod_of(&job).await }).await
     }
 
     /// Checks that a job that is complete has had one life: one discoverer that there ever was, no orphan, and no child beside
@@ -337,6 +331,21 @@ impl World {
                 .map(|workers| format!("Deployment {}", workers.name_any())),
         );
         names
+    }
+}
+
+/// Waits until something is so, and returns what was found.
+pub(crate) async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -449,12 +458,9 @@ pub(crate) async fn install(client: &Client) {
                 .patch(&name, &parameters, &Patch::Apply(&definition))
                 .await
                 .unwrap();
-            let deadline = Instant::now() + PATIENCE;
             let jobs = Api::<IngestJob>::all(client.clone());
-            while jobs.list(&ListParams::default()).await.is_err() {
-                assert!(Instant::now() < deadline, "the definition is not served");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+            let served = || async { jobs.list(&ListParams::default()).await.ok() };
+            eventually("the definition is served", served).await;
         })
         .await;
 }
