@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use anyhow::{Result, ensure};
@@ -18,6 +19,9 @@ use crate::{
     guarded::Hello,
     http::{Client, Request},
 };
+
+/// How long a server is asked again that answers 429: little memory is full at times, and is given back.
+const ROOM_WITHIN: Duration = Duration::from_mins(1);
 
 /// A server, as somebody sees it who signs in in one way.
 #[derive(Debug)]
@@ -45,7 +49,8 @@ impl SearchApi {
             .unwrap_or_else(|error| panic!("cannot {method} {path} at {}: {error:#}", self.client.address))
     }
 
-    /// The answer to a request that must succeed.
+    /// The answer to a request that must succeed. A server that has no room at the moment is asked again, for a
+    /// minute.
     ///
     /// # Panics
     /// When it does not.
@@ -55,9 +60,16 @@ impl SearchApi {
         } else {
             body.to_string()
         };
-        let (status, answer) = self.request(method, path, &body);
-        assert!((200..300).contains(&status), "{method} {path}: {status}: {answer}");
-        answer
+        let deadline = Instant::now() + ROOM_WITHIN;
+        loop {
+            let (status, answer) = self.request(method, path, &body);
+            if status == 429 && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(500));
+                continue;
+            }
+            assert!((200..300).contains(&status), "{method} {path}: {status}: {answer}");
+            return answer;
+        }
     }
 
     /// Sends a bulk to an index or data stream, and returns what the server says of it, good or bad for its items.
