@@ -20,13 +20,17 @@ use hyper_util::{
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_http::{Bytes, HttpClient, HttpError};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
-use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use opentelemetry_sdk::{
+    Resource,
+    resource::{EnvResourceDetector, TelemetryResourceDetector},
+    trace::SdkTracerProvider,
+};
 use pf_telemetry::logs;
 use tokio::{runtime::Handle, time::timeout};
 use tracing::Level;
 use tracing_subscriber::{Layer as _, filter::Targets};
 
-/// The name that traces are found by, where `OTEL_SERVICE_NAME` gives no other.
+/// The name that traces are found by, where nobody gives another.
 const SERVICE: &str = "pf-operator";
 
 /// How long one delivery may take.
@@ -78,13 +82,9 @@ impl Traces {
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
             .build()?;
-        let mut resource = Resource::builder();
-        if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
-            resource = resource.with_service_name(SERVICE);
-        }
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
-            .with_resource(resource.build())
+            .with_resource(resource())
             .build();
         Ok(Self { provider })
     }
@@ -107,6 +107,18 @@ impl Traces {
         if let Err(error) = sent {
             tracing::warn!(%error, "the last spans are lost");
         }
+    }
+}
+
+/// Who sends: by the variables of OpenTelemetry's SDKs, and called [`SERVICE`] where none of them gives a name.
+fn resource() -> Resource {
+    let named = Resource::builder_empty()
+        .with_service_name(SERVICE)
+        .with_detector(Box::new(TelemetryResourceDetector))
+        .with_detector(Box::new(EnvResourceDetector::new()));
+    match std::env::var("OTEL_SERVICE_NAME") {
+        Ok(name) if !name.is_empty() => named.with_service_name(name).build(),
+        _ => named.build(),
     }
 }
 

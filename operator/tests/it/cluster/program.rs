@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader},
     net::Ipv4Addr,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -69,6 +69,11 @@ fn start(cluster: &Kubernetes, port: u16, pod: &str) -> Program {
 
 /// An operator with these flags, and its health at this port.
 pub(super) fn spawn(cluster: &Kubernetes, port: u16, flags: &[&str]) -> Program {
+    Program(command(cluster, port, flags).spawn().unwrap())
+}
+
+/// The same, not started yet.
+pub(super) fn command(cluster: &Kubernetes, port: u16, flags: &[&str]) -> Command {
     let mut command = operator();
     command
         .args(["run", "--image", "paraflow:test"])
@@ -79,7 +84,7 @@ pub(super) fn spawn(cluster: &Kubernetes, port: u16, flags: &[&str]) -> Program 
         .envs(Sqs::shared().environment())
         .stdin(Stdio::null())
         .stderr(Stdio::piped());
-    Program(command.spawn().unwrap())
+    command
 }
 
 /// Asks it to stop, waits until it has, well, and returns what it logged.

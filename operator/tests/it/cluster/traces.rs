@@ -8,7 +8,7 @@ use pf_e2e::{Collector, Kubernetes, Sqs, collector::Span, free_address};
 use serde_json::json;
 
 use super::{
-    program::{is_ready, spawn, stop},
+    program::{Program, command, is_ready, spawn, stop},
     world::{World, eventually},
 };
 use crate::program::{operator, outcome};
@@ -92,6 +92,22 @@ async fn a_step_is_a_span_with_each_call_in_it_and_says_whether_it_failed() {
     assert!(spans.iter().any(|span| span.json["name"] == "SQS.CreateQueue"));
     let text = spans.iter().map(|span| span.json.to_string()).collect::<String>();
     assert!(!text.contains(Sqs::SECRET_ACCESS_KEY));
+
+    // As the variables of OpenTelemetry's SDKs call it.
+    let mut named = command(Kubernetes::shared(), free_address().port(), &flags);
+    named.env(
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "service.name=ours,deployment.environment.name=tests",
+    );
+    let mut program = Program(named.spawn().unwrap());
+    until("the name comes with the spans", || {
+        collector
+            .spans()
+            .iter()
+            .any(|span| span.service == "ours")
+            .then_some(())
+    });
+    tokio::task::block_in_place(|| program.stop());
 }
 
 #[tokio::test(flavor = "multi_thread")]
