@@ -1,7 +1,7 @@
 //! Whatever becomes of one call of the operator, and whoever goes on then: the end of each life is the same.
 //!
-//! `PF_CRASH_ALL=1` tries each call of each life with each fault, which takes hours; without it every write of the main life
-//! is died at, and of the others and of reads some.
+//! `PF_CRASH_ALL=1` tries each call of each life with each fault, which takes hours, `PF_CRASH_ALL=Rests,Again` of these lives
+//! alone; without it every write of the main life is died at, and of the others and of reads some.
 
 use std::env;
 
@@ -141,6 +141,18 @@ pub(super) fn all() -> bool {
     env::var_os("PF_CRASH_ALL").is_some()
 }
 
+/// Of which lives the long form tries each call: of those that are named, or of all.
+fn asked_for() -> Vec<Scenario> {
+    let named = env::var("PF_CRASH_ALL").unwrap_or_default();
+    let is_meant = |scenario: &Scenario| named == "1" || named.split(',').any(|name| name == format!("{scenario:?}"));
+    let meant: Vec<Scenario> = SCENARIOS.into_iter().filter(is_meant).collect();
+    assert!(
+        !meant.is_empty(),
+        "PF_CRASH_ALL={named}: write 1, or some of {SCENARIOS:?}"
+    );
+    meant
+}
+
 /// In the long form, how far it is.
 fn tell(scenario: Scenario, what: &str) {
     if all() {
@@ -186,21 +198,21 @@ async fn whatever_the_api_server_answers_to_one_call_the_end_is_the_same() {
         Fault::DiesBefore,
     ];
     let (step, calls, scenarios) = if all() {
-        (1, CALLS_MAX, &SCENARIOS[..])
+        (1, CALLS_MAX, asked_for())
     } else {
-        (SOME_CALLS, SOME_CALLS_MAX, &SCENARIOS[..1])
+        (SOME_CALLS, SOME_CALLS_MAX, vec![Scenario::Whole])
     };
     for scenario in scenarios {
         for (number, fault) in faults.into_iter().enumerate() {
             let first = (number * 5) % step;
             let trials = (first..calls).step_by(step).map(|call| Trial {
-                scenario: *scenario,
+                scenario,
                 at: At::Call(call),
                 fault,
             });
             let happened = live_all(trials).await;
             assert!(happened > 0, "{fault:?} happened to nobody in {scenario:?}");
-            tell(*scenario, &format!("{fault:?} at {happened} calls"));
+            tell(scenario, &format!("{fault:?} at {happened} calls"));
         }
     }
 }
