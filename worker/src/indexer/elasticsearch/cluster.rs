@@ -184,6 +184,20 @@ pub(super) struct Request<'a> {
     pub(super) within: Duration,
 }
 
+impl<'a> Request<'a> {
+    /// One that is no bulk: without parameters and headers.
+    pub(super) fn question(method: Method, path: &'a str, body: Option<Bytes>, within: Duration) -> Self {
+        Self {
+            method,
+            path,
+            query: &[],
+            headers: HeaderMap::new(),
+            body,
+            within,
+        }
+    }
+}
+
 #[async_trait]
 impl Wire for Cluster {
     async fn attempt(&self, payload: &Payload) -> Attempt {
@@ -232,14 +246,7 @@ impl Cluster {
         if is_well || self.nodes() == 1 {
             return Ok(node);
         }
-        let question = Request {
-            method: Method::Get,
-            path: "/",
-            query: &[],
-            headers: HeaderMap::new(),
-            body: None,
-            within: BACK_WITHIN,
-        };
+        let question = Request::question(Method::Get, "/", None, BACK_WITHIN);
         match self.ask(node, question).await {
             Ok(_) => Ok(node),
             // That says nothing of how much the others bear, as a bulk that takes too long does.

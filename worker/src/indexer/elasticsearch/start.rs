@@ -8,7 +8,7 @@ mod target;
 
 use std::time::Duration;
 
-use elasticsearch::http::{Method, headers::HeaderMap};
+use elasticsearch::http::Method;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -113,15 +113,9 @@ struct Desk<'a> {
 
 impl Desk<'_> {
     async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Response, NoAnswer> {
-        let request = Request {
-            method,
-            path,
-            query: &[],
-            headers: HeaderMap::new(),
-            body: body.map(|body| body.to_string().into()),
-            within: ANSWER_WITHIN,
-        };
-        self.cluster.ask(self.node, request).await
+        let body = body.map(|body| body.to_string().into());
+        let question = Request::question(method, path, body, ANSWER_WITHIN);
+        self.cluster.ask(self.node, question).await
     }
 
     /// An answer's status and its JSON, null if it is none. Not being signed in is an error.
