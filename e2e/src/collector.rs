@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::{
-    guarded::{Guarded, Hello},
+    guarded::{Guarded, Hello, ourselves},
     http::{Client, Request},
 };
 
@@ -99,10 +99,6 @@ impl Collector {
 
 fn traces(root: &Path) -> PathBuf {
     root.join("traces.jsonl")
-}
-
-fn ourselves(address: SocketAddr) -> String {
-    format!("test-{}-{}", std::process::id(), address.port())
 }
 
 fn configuration(root: &Path, address: SocketAddr) -> Value {

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     certificates::{CLIENT_NAME, Certificates},
-    guarded::{Guarded, HERE, Hello},
+    guarded::{Guarded, HERE, Hello, ourselves},
     random_secret,
     search::{self, SearchApi},
 };
@@ -296,7 +296,7 @@ fn config(root: &Path) -> PathBuf {
 }
 
 fn hello(api: &SearchApi, address: SocketAddr, security: Option<&Security>) -> Result<Hello> {
-    let hello = api.hello(&search::cluster_name(address))?;
+    let hello = api.hello(&ourselves(address))?;
     if let (Hello::Ours, Some(security)) = (&hello, security) {
         // Everybody but the user `elastic` needs the index of users and keys, which comes some seconds after.
         SearchApi::new(address, Some(security.certificates.tls(true)?), None).is_let_in()?;

@@ -69,6 +69,11 @@ pub(crate) enum Hello {
 /// Where servers listen that only this machine is to reach.
 pub(crate) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+/// A name that tells our server at an address from another process's.
+pub(crate) fn ourselves(address: SocketAddr) -> String {
+    format!("test-{}-{}", std::process::id(), address.port())
+}
+
 /// A server under guard.
 #[derive(Debug)]
 pub(crate) struct Guarded {

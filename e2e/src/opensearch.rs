@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path, process::Command, sync::OnceLock, time::D
 use anyhow::Result;
 
 use crate::{
-    guarded::Guarded,
+    guarded::{Guarded, ourselves},
     search::{self, SearchApi},
 };
 
@@ -65,7 +65,7 @@ impl OpenSearch {
             Ok(server)
         };
         let api = |address| SearchApi::new(address, None, None);
-        let hello = |address| api(address).hello(&search::cluster_name(address));
+        let hello = |address| api(address).hello(&ourselves(address));
         let server = Guarded::start("opensearch", START_MAX, command, hello)?;
         Ok(Self {
             api: api(server.address),

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::{
-    guarded::{Guarded, Hello},
+    guarded::{Guarded, Hello, ourselves},
     http::{Client, Request},
 };
 
@@ -118,11 +118,6 @@ pub fn promtool(folder: &Path, arguments: &[&str]) -> Output {
     let mut promtool = Command::new(crate::tool("promtool"));
     let output = promtool.args(arguments).current_dir(folder).output();
     output.expect("promtool is installed with Prometheus")
-}
-
-/// Tells our server from another process's on the same port.
-fn ourselves(address: SocketAddr) -> String {
-    format!("test-{}-{}", std::process::id(), address.port())
 }
 
 fn configuration(address: SocketAddr, targets: &[Target]) -> Value {

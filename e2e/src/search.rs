@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Result, ensure};
@@ -16,7 +16,7 @@ use rustls::ClientConfig;
 use serde_json::{Value, json};
 
 use crate::{
-    guarded::Hello,
+    guarded::{Hello, ourselves},
     http::{Client, Request},
 };
 
@@ -60,16 +60,12 @@ impl SearchApi {
         } else {
             body.to_string()
         };
-        let deadline = Instant::now() + ROOM_WITHIN;
-        loop {
-            let (status, answer) = self.request(method, path, &body);
-            if status == 429 && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_millis(500));
-                continue;
-            }
-            assert!((200..300).contains(&status), "{method} {path}: {status}: {answer}");
-            return answer;
-        }
+        let what = format!("{method} {path} finds room");
+        let (status, answer) = crate::until(&what, ROOM_WITHIN, || {
+            Some(self.request(method, path, &body)).filter(|(status, _)| *status != 429)
+        });
+        assert!((200..300).contains(&status), "{method} {path}: {status}: {answer}");
+        answer
     }
 
     /// Sends a bulk to an index or data stream, and returns what the server says of it, good or bad for its items.
@@ -175,11 +171,6 @@ impl SearchApi {
     }
 }
 
-/// Tells our server from another process's on the same port.
-pub(crate) fn cluster_name(address: SocketAddr) -> String {
-    format!("paraflow-{}-{}", std::process::id(), address.port())
-}
-
 /// The settings that both kinds of server share, as YAML: one node, one port, all that it keeps below its folder.
 pub(crate) fn configuration(root: &Path, address: SocketAddr) -> String {
     let (host, port, root) = (address.ip(), address.port(), root.display());
@@ -193,6 +184,6 @@ pub(crate) fn configuration(root: &Path, address: SocketAddr) -> String {
          path.logs: {root}/logs\n\
          # However full the disk of the machine is.\n\
          cluster.routing.allocation.disk.threshold_enabled: false\n",
-        cluster_name(address)
+        ourselves(address)
     )
 }
