@@ -240,10 +240,9 @@ async fn contents(client: &Client, job: &IngestJob, namespace: &str) -> Result<(
     let mut known: BTreeMap<(Kind, String), Option<Entries>> = BTreeMap::new();
     let (mut parts, mut missing) = (Vec::new(), Vec::new());
     for content in build::contents(job) {
-        let (kind, name) = (content.kind, content.name.clone());
-        let entries = match known.entry((kind, name.clone())) {
+        let entries = match known.entry((content.kind, content.name.clone())) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => place.insert(entries(client, namespace, kind, &name).await?),
+            Entry::Vacant(place) => place.insert(entries(client, namespace, content.kind, &content.name).await?),
         };
         match content.read(entries.as_ref(), namespace) {
             Ok(read) => parts.extend(read),
