@@ -113,6 +113,10 @@ fn item_of(found: Found, terms: &Terms) -> WorkItem {
     };
     WorkItem {
         v: item::VERSION,
+        life: None,
+        run: 1,
+        returns: 0,
+        tries: 0,
         job: terms.job.clone(),
         seq: 0,
         uri: object.uri.to_string(),

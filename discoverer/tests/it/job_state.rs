@@ -23,6 +23,10 @@ struct Job {
 fn item(seq: u64) -> WorkItem {
     WorkItem {
         v: VERSION,
+        life: None,
+        run: 1,
+        returns: 0,
+        tries: 0,
         job: JOB.to_owned(),
         seq,
         uri: format!("s3://logs/{seq}.ndjson"),
@@ -45,7 +49,12 @@ fn settled(seq: u64, outcome: Outcome) -> Settled {
         records_rejected: 1,
         ..Counts::default()
     };
-    Settled { seq, outcome, counts }
+    Settled {
+        seq,
+        outcome,
+        counts,
+        object_rows: None,
+    }
 }
 
 fn gone() -> Outcome {

@@ -124,6 +124,7 @@ impl Place {
                 seq,
                 outcome: Outcome::Completed,
                 counts: Counts::default(),
+                object_rows: None,
             })
             .collect();
         let ledger = self.state().write_ledger("pod");

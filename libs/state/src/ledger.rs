@@ -51,6 +51,9 @@ pub struct Settled {
     pub outcome: Outcome,
     /// What became of its records, from the item's start, also where this worker went on from a checkpoint.
     pub counts: Counts,
+    /// Parquet: rows of the whole object, as its footer says. Over the ranges of an object, the records read add up to them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_rows: Option<u64>,
 }
 
 impl Settled {
@@ -187,7 +190,12 @@ impl Ledger {
 
     /// Counts an item that was not counted yet.
     fn count(&mut self, settled: Settled) {
-        let Settled { seq, outcome, counts } = settled;
+        let Settled {
+            seq,
+            outcome,
+            counts,
+            object_rows: _,
+        } = settled;
         if !counts.balances() {
             self.unbalanced.insert(seq);
         }

@@ -24,6 +24,7 @@ use crate::{
 
 pub(crate) const FOLDER: &str = "manifest/";
 const PLAN: &str = "plan.json";
+const DELIVERY: &str = "delivery.json";
 const OFFERED: &str = "offered.json";
 
 /// The end of a manifest that is complete.
@@ -97,7 +98,7 @@ impl StateDir {
     /// Opens the manifest to go on with it, or begins it. `plan` is everything that the choice and the numbers of items
     /// depend on: a job that was begun with another one is refused.
     pub async fn write_manifest(&self, plan: &BTreeMap<String, String>) -> Result<ManifestWriter> {
-        self.agree_on_plan(plan).await?;
+        self.agree(PLAN, plan).await?;
         let mut writer = ManifestWriter {
             state: self.clone(),
             writer: format!("{:016x}", fastrand::u64(..)),
@@ -121,18 +122,24 @@ impl StateDir {
         Ok(writer)
     }
 
-    async fn agree_on_plan(&self, plan: &BTreeMap<String, String>) -> Result<()> {
+    /// Binds what becomes of records to the job: `plan` is everything that documents and where they go depend on. The first
+    /// worker's stands, and another one is refused.
+    pub async fn bind_delivery(&self, plan: &BTreeMap<String, String>) -> Result<()> {
+        self.agree(DELIVERY, plan).await
+    }
+
+    async fn agree(&self, document: &str, plan: &BTreeMap<String, String>) -> Result<()> {
         let ours = PlanFile {
             v: VERSION,
             job: self.job().to_owned(),
             plan: plan.clone(),
         };
         let bytes = serde_json::to_vec_pretty(&ours).expect("strings are always JSON");
-        if self.place().create(PLAN, bytes.into()).await? {
+        if self.place().create(document, bytes.into()).await? {
             return Ok(());
         }
-        let address = self.place().address(PLAN);
-        let bytes = self.place().get(PLAN).await?;
+        let address = self.place().address(document);
+        let bytes = self.place().get(document).await?;
         let bytes = bytes.ok_or_else(|| part::damaged(&address, "it went away while it was read"))?;
         let PlanFile { plan: theirs, .. } = part::document(&address, &bytes)?;
         let absent = "not given";

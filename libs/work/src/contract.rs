@@ -71,6 +71,10 @@ fn clauses<B: Bench>(bench: &impl AsyncFn(Leases) -> B) -> Vec<LocalBoxFuture<'_
 pub fn item(seq: u64) -> WorkItem {
     WorkItem {
         v: VERSION,
+        life: None,
+        run: 1,
+        returns: 0,
+        tries: 0,
         job: "contract".to_owned(),
         seq,
         uri: format!("file:///contract/{seq}"),

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// Records and bytes of one work item, from its start up to where it was read.
 ///
-/// Every record that was read is written, filtered out, dropped or rejected, so `in = out + filtered + dropped +
-/// rejected` holds whenever an item is settled or checkpointed.
+/// Every record that was read is in the sink, filtered out, dropped, redirected or rejected, so `in = out + filtered + dropped +
+/// redirected + rejected` holds whenever an item is settled or checkpointed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counts {
@@ -17,12 +17,21 @@ pub struct Counts {
     pub records_out: u64,
     /// Records that the filter did not let through.
     pub records_filtered: u64,
-    /// Records that the transform did away with on purpose.
+    /// Records that were taken and not kept: an ingest pipeline of the sink dropped them.
     pub records_dropped: u64,
+    /// Records that the sink put elsewhere, because they did not fit where they were to go: a failure store.
+    pub records_redirected: u64,
     /// Records that became dead letters.
     pub records_rejected: u64,
     /// Of `records_out`, those that the sink had before.
     pub records_duplicate: u64,
+    /// Of `records_out`, those that took the place of another document.
+    pub records_updated: u64,
+    /// Of `records_rejected`, those whose `_id` another record has.
+    pub records_conflicting: u64,
+    /// Bytes of a raw NDJSON object that the item's lines take, their ends included: over the ranges of an object they add
+    /// up to its size. 0 for what is compressed, and for Parquet, whose ranges are proven by rows.
+    pub span_bytes: u64,
     /// Bytes of the object as stored.
     pub wire_bytes: u64,
     /// Bytes of records before any work on them: NDJSON decompressed, Parquet pages uncompressed.
@@ -38,10 +47,19 @@ impl Counts {
             self.records_out,
             self.records_filtered,
             self.records_dropped,
+            self.records_redirected,
             self.records_rejected,
         ];
         accounted.into_iter().try_fold(0, u64::checked_add) == Some(self.records_in)
-            && self.records_duplicate <= self.records_out
+            && self.records_duplicate.saturating_add(self.records_updated) <= self.records_out
+            && self.records_conflicting <= self.records_rejected
+    }
+
+    /// Records that were read, were to arrive and are not where they belong: with any, a job is not plainly complete.
+    pub fn records_astray(&self) -> u64 {
+        self.records_dropped
+            .saturating_add(self.records_redirected)
+            .saturating_add(self.records_rejected)
     }
 }
 
@@ -52,8 +70,12 @@ impl AddAssign for Counts {
             records_out,
             records_filtered,
             records_dropped,
+            records_redirected,
             records_rejected,
             records_duplicate,
+            records_updated,
+            records_conflicting,
+            span_bytes,
             wire_bytes,
             decompressed_bytes,
             output_bytes,
@@ -64,8 +86,12 @@ impl AddAssign for Counts {
         add(&mut self.records_out, records_out);
         add(&mut self.records_filtered, records_filtered);
         add(&mut self.records_dropped, records_dropped);
+        add(&mut self.records_redirected, records_redirected);
         add(&mut self.records_rejected, records_rejected);
         add(&mut self.records_duplicate, records_duplicate);
+        add(&mut self.records_updated, records_updated);
+        add(&mut self.records_conflicting, records_conflicting);
+        add(&mut self.span_bytes, span_bytes);
         add(&mut self.wire_bytes, wire_bytes);
         add(&mut self.decompressed_bytes, decompressed_bytes);
         add(&mut self.output_bytes, output_bytes);

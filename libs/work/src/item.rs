@@ -18,6 +18,13 @@ pub struct WorkItem {
     pub v: u32,
     /// The job that the item belongs to: `namespace/name`, or a name of the user's choice outside a cluster.
     pub job: String,
+    /// Which life of the job the item belongs to: the books that its number counts in. A job that was made anew under the same
+    /// name has another one. Absent where no state is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life: Option<String>,
+    /// Which run of its job the item belongs to, from 1: what an earlier run wrote may be in the sink already.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    pub run: u32,
     /// The item's number in its job, from 0.
     pub seq: u64,
     /// Where the object is: `s3://bucket/key` or `file:///path`, the key as it is, not percent-encoded.
@@ -42,8 +49,29 @@ pub struct WorkItem {
     /// Values that the partitioning expression captured from the key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub partition: BTreeMap<String, String>,
+    /// How often the item was given back, for whatever reason: with any, records of it may be in the sink already.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub returns: u32,
+    /// Of these, how often it failed for its own sake since it last made progress. Outages, drains and the end of a
+    /// neighbour do not count.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tries: u32,
     /// When the discoverer offered the item.
     pub enqueued_at: Timestamp,
+}
+
+fn first() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives references")]
+fn is_first(run: &u32) -> bool {
+    *run == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives references")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// How records are laid out in an object.
@@ -140,6 +168,12 @@ impl WorkItem {
     /// The item as one line of JSON, without the newline.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a work item has only string keys and finite numbers")
+    }
+
+    /// Whether records of the item may be in the sink already, seen from a lease that is its `receive_count`-th: then a
+    /// document that is there proves nothing against its record.
+    pub fn was_begun(&self, receive_count: u32) -> bool {
+        receive_count > 1 || self.returns > 0 || self.run > 1
     }
 
     /// The bytes of the object that this item covers.

@@ -281,6 +281,7 @@ fn settled(item: &Settling) -> Option<Settled> {
         seq: item.tracked.item().seq,
         outcome,
         counts: item.tracked.done().counts,
+        object_rows: None,
     })
 }
 

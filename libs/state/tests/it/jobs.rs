@@ -20,6 +20,10 @@ pub(crate) fn plan() -> BTreeMap<String, String> {
 pub(crate) fn item(seq: u64) -> WorkItem {
     WorkItem {
         v: VERSION,
+        life: None,
+        run: 1,
+        returns: 0,
+        tries: 0,
         job: JOB.to_owned(),
         seq,
         uri: format!("s3://logs/{seq:06}.ndjson"),
@@ -61,6 +65,7 @@ pub(crate) fn completed(seq: u64) -> Settled {
         seq,
         outcome: Outcome::Completed,
         counts: counts(100 + seq, 1),
+        object_rows: None,
     }
 }
 
@@ -71,6 +76,7 @@ pub(crate) fn dead(seq: u64, reason: &str) -> Settled {
             reason: reason.to_owned(),
         },
         counts: counts(3, 0),
+        object_rows: None,
     }
 }
 

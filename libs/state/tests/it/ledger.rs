@@ -120,6 +120,7 @@ fn settlement() -> impl Strategy<Value = Settled> {
             records_duplicate: duplicates.min(records),
             ..counts(records, 0)
         },
+        object_rows: None,
     })
 }
 

@@ -115,6 +115,10 @@ impl NewObject {
             .map(|etag| format!("\"{}\"", etag.trim_matches('"')));
         WorkItem {
             v: item::VERSION,
+            life: None,
+            run: 1,
+            returns: 0,
+            tries: 0,
             job: job.to_owned(),
             seq: seq_of(&uri, etag.as_deref().unwrap_or_default(), &sequencer),
             uri,

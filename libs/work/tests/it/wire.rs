@@ -13,6 +13,10 @@ use proptest::prelude::*;
 fn full() -> WorkItem {
     WorkItem {
         v: VERSION,
+        life: Some("7d3f".to_owned()),
+        run: 2,
+        returns: 3,
+        tries: 1,
         job: "logs/nginx".to_owned(),
         seq: 41,
         uri: "s3://logs/2024/a b+c%20é.ndjson".to_owned(),
@@ -48,6 +52,7 @@ fn unknown_fields_are_ignored_and_absent_ones_have_their_defaults() {
         (Format::Auto, Compression::Auto, None)
     );
     assert_eq!(item.byte_range(), ByteRange { start: 0, end: 0 });
+    assert_eq!((item.life, item.run, item.returns, item.tries), (None, 1, 0, 0));
 }
 
 #[test]

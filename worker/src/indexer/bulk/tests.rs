@@ -18,6 +18,10 @@ use crate::{
 pub(super) fn item(uri: &str, etag: Option<&str>) -> WorkItem {
     WorkItem {
         v: pf_work::item::VERSION,
+        life: None,
+        run: 1,
+        returns: 0,
+        tries: 0,
         job: "job".to_owned(),
         seq: 0,
         uri: uri.to_owned(),

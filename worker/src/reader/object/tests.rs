@@ -58,6 +58,10 @@ impl RangeSource for Memory {
 fn item(bytes: &[u8], format: Format, compression: Compression) -> WorkItem {
     WorkItem {
         v: pf_work::item::VERSION,
+        life: None,
+        run: 1,
+        returns: 0,
+        tries: 0,
         job: "job".to_owned(),
         seq: 0,
         uri: "file:///object".to_owned(),

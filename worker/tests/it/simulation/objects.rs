@@ -103,6 +103,10 @@ impl Object {
     pub(super) fn item(&self) -> WorkItem {
         WorkItem {
             v: VERSION,
+            life: None,
+            run: 1,
+            returns: 0,
+            tries: 0,
             job: JOB.to_owned(),
             seq: self.seq,
             uri: format!("s3://bucket/{}", self.seq),
