@@ -23,7 +23,8 @@ use jiff::Timestamp;
 
 use crate::{
     Error, ListPage, ListRequest, ObjectMeta, ObjectUri, PutMode, Result,
-    backend::{Backend, Body, BodyError, Put, Version},
+    backend::{Backend, Body, BodyError, BoxError, Put, Version},
+    error::Reach,
     file::walk::Walk,
     read::{PIECE_BYTES_MAX, same_etag},
     trouble::Trouble,
@@ -97,7 +98,7 @@ impl Backend for Files {
             if !metadata.is_file() {
                 return Err(not_found(&uri));
             }
-            meta(uri, &metadata)
+            Ok(meta(uri, &metadata))
         })
         .await
     }
@@ -238,27 +239,25 @@ async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(stopped) if stopped.is_panic() => std::panic::resume_unwind(stopped.into_panic()),
-        Err(stopped) => Err(Error::Failed {
-            action,
-            uri: uri.to_string(),
-            source: stopped.into(),
-        }),
+        // The runtime ends: nobody has looked at the object yet.
+        Err(stopped) => Err(unavailable(action, uri, stopped.into())),
     }
 }
 
-fn meta(uri: ObjectUri, metadata: &Metadata) -> Result<ObjectMeta> {
-    let last_modified =
-        Timestamp::new(metadata.mtime(), metadata.mtime_nsec() as i32).map_err(|error| Error::Failed {
-            action: "read the modification time of",
-            uri: uri.to_string(),
-            source: error.into(),
-        })?;
-    Ok(ObjectMeta {
+fn meta(uri: ObjectUri, metadata: &Metadata) -> ObjectMeta {
+    // A time that no calendar has is a wrong clock's, and no reason not to read the file. The entity tag has it as it is.
+    let bound = if metadata.mtime() < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    };
+    ObjectMeta {
         uri,
         size_bytes: metadata.len(),
         etag: etag_of(metadata),
-        last_modified,
-    })
+        last_modified: Timestamp::new(metadata.mtime(), metadata.mtime_nsec() as i32).unwrap_or(bound),
+        archived: None,
+    }
 }
 
 /// Modification time in nanoseconds, size and inode, in hexadecimal. Two writes of the same size within one tick of
@@ -268,19 +267,58 @@ fn etag_of(metadata: &Metadata) -> String {
     format!("\"{nanoseconds:x}-{:x}-{:x}\"", metadata.len(), metadata.ino())
 }
 
+/// What the system says of a link to itself, and of a name that is too long: std has no stable words for them.
+const LINK_LOOP_ERRNO: i32 = if cfg!(target_os = "linux") { 40 } else { 62 };
+const NAME_TOO_LONG_ERRNO: i32 = if cfg!(target_os = "linux") { 36 } else { 63 };
+
+/// What an error of the system means. A file is to blame for little: that it is not there, and who may not have it. The
+/// rest (too many files open, no memory, a disk or a server of files that fails, a full disk) is trouble of this machine,
+/// which any other file would have met at that moment.
 fn refused(action: &'static str, uri: &ObjectUri, error: std::io::Error) -> Error {
+    let is_missing = names_nothing(&error);
     match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory if action != "write" => not_found(uri),
+        _ if is_missing && action != "write" => not_found(uri),
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Error::Denied {
             action,
             uri: uri.to_string(),
             reason: format!("the file system denies it to this user: {error}"),
+            reach: if action == "read" {
+                Reach::Object
+            } else {
+                Reach::Everything
+            },
         },
-        _ => Error::Failed {
-            action,
-            uri: uri.to_string(),
-            source: error.into(),
-        },
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::InvalidInput => {
+            failed(action, uri, error)
+        }
+        // Folders are made where they are missing, so that one went away meanwhile.
+        _ if is_missing && error.kind() != ErrorKind::NotFound => failed(action, uri, error),
+        _ => unavailable(action, uri, error.into()),
+    }
+}
+
+/// Whether an error says that there is no file of that name, or can be none.
+fn names_nothing(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidInput
+    ) || matches!(error.raw_os_error(), Some(LINK_LOOP_ERRNO | NAME_TOO_LONG_ERRNO))
+}
+
+fn failed(action: &'static str, uri: &ObjectUri, error: std::io::Error) -> Error {
+    Error::Failed {
+        action,
+        uri: uri.to_string(),
+        source: error.into(),
+    }
+}
+
+fn unavailable(action: &'static str, uri: &ObjectUri, source: BoxError) -> Error {
+    Error::Unavailable {
+        action,
+        uri: uri.to_string(),
+        attempts: 1,
+        source,
     }
 }
 
@@ -290,4 +328,66 @@ fn not_found(uri: &ObjectUri) -> Error {
 
 fn changed(uri: &ObjectUri) -> Error {
     Error::Changed { uri: uri.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kind of error that a number of the system becomes.
+    fn kind(action: &'static str, errno: i32) -> String {
+        let uri = "file:///folder/file".parse().unwrap();
+        let error = refused(action, &uri, std::io::Error::from_raw_os_error(errno));
+        let debug = format!("{error:?}");
+        let reach = match error {
+            Error::Denied { reach, .. } => format!(" {reach:?}"),
+            _ => String::new(),
+        };
+        format!("{}{reach}", debug.split(' ').next().unwrap_or_default())
+    }
+
+    /// By their names in errno(3), as Linux numbers them.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn trouble_of_the_machine_is_not_the_files() {
+        let machines = [
+            ("EINTR", 4),
+            ("EIO", 5),
+            ("EAGAIN", 11),
+            ("ENOMEM", 12),
+            ("EBUSY", 16),
+            ("ENFILE", 23),
+            ("EMFILE", 24),
+            ("ENOSPC", 28),
+            ("ENETUNREACH", 101),
+            ("ETIMEDOUT", 110),
+            ("EHOSTDOWN", 112),
+            ("ESTALE", 116),
+            ("EDQUOT", 122),
+        ];
+        for action in ["list", "read", "write", "delete"] {
+            for (name, errno) in machines {
+                assert_eq!(kind(action, errno), "Unavailable", "{action} {name}");
+            }
+        }
+        for (name, errno) in [("ENOENT", 2), ("ENOTDIR", 20), ("ENAMETOOLONG", 36), ("ELOOP", 40)] {
+            assert_eq!(kind("read", errno), "NotFound", "{name}");
+        }
+        for (name, errno) in [("EPERM", 1), ("EACCES", 13)] {
+            assert_eq!(kind("read", errno), "Denied Object", "{name}");
+            assert_eq!(kind("list", errno), "Denied Everything", "{name}");
+            assert_eq!(kind("write", errno), "Denied Everything", "{name}");
+        }
+        assert_eq!(kind("write", 30), "Denied Everything", "EROFS");
+        for (name, errno) in [
+            ("EEXIST", 17),
+            ("ENOTDIR", 20),
+            ("EISDIR", 21),
+            ("ENAMETOOLONG", 36),
+            ("ELOOP", 40),
+        ] {
+            assert_eq!(kind("write", errno), "Failed", "{name}");
+        }
+        assert_eq!(kind("write", 2), "Unavailable", "ENOENT");
+    }
 }

@@ -11,6 +11,7 @@ pub mod contract;
 pub mod error;
 mod file;
 pub mod list;
+mod order;
 pub mod patience;
 pub mod read;
 mod s3;
@@ -19,7 +20,7 @@ mod trouble;
 pub mod uri;
 
 pub use budget::Budget;
-pub use error::{Error, Result};
+pub use error::{Error, Reach, Result};
 pub use list::{ListPage, ListRequest, ObjectMeta};
 pub use patience::Patience;
 pub use read::ByteStream;

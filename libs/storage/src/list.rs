@@ -15,6 +15,9 @@ pub struct ObjectMeta {
     pub etag: String,
     /// When it was last written.
     pub last_modified: Timestamp,
+    /// The storage class, as `GLACIER`, of an object that can't be read before it is restored; absent where it can, as
+    /// of all files. Of a class that moves objects into archives by itself (`INTELLIGENT_TIERING`) only a read tells.
+    pub archived: Option<String>,
 }
 
 /// A question for one page of the objects below a prefix.
@@ -36,13 +39,18 @@ pub struct ListRequest {
     pub page_size: u16,
 }
 
-/// One page of a listing, in the order of the keys' bytes.
+/// One page of a listing, in the order of the keys' bytes, unless it was asked for in any order.
 #[derive(Debug, Clone, Default)]
 pub struct ListPage {
     /// The objects.
     pub objects: Vec<ObjectMeta>,
     /// With [`ListRequest::by_folder`]: the rolled-up prefixes as whole keys, each ending in `/`.
     pub common_prefixes: Vec<String>,
+    /// Objects and, with [`ListRequest::by_folder`], folders whose keys are not UTF-8 and so have no address: their keys
+    /// with U+FFFD in place of what is no text. They are beside [`ListRequest::page_size`].
+    pub unnameable: Vec<String>,
     /// What to ask the next page with; none when this was the last.
     pub next: Option<String>,
+    /// What the server did that is against the order of keys.
+    pub(crate) disorder: Option<String>,
 }

@@ -15,7 +15,7 @@ use aws_sdk_s3::{
     Client,
     operation::get_object::GetObjectOutput,
     primitives::{ByteStream, DateTime},
-    types::{EncodingType, Object},
+    types::{EncodingType, Object, OptionalObjectAttributes, RequestPayer},
 };
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -27,6 +27,7 @@ use crate::{
     Error, ListPage, ListRequest, ObjectMeta, ObjectUri, Options, PutMode, Result,
     backend::{Backend, Body, BodyError, BoxError, Put, Version},
     file::too_short,
+    order::Order,
     trouble::Trouble,
 };
 
@@ -44,6 +45,10 @@ impl S3 {
             options,
             client: OnceCell::new(),
         }
+    }
+
+    fn payer(&self) -> Option<RequestPayer> {
+        self.options.request_payer.then_some(RequestPayer::Requester)
     }
 
     async fn client(&self) -> &Client {
@@ -75,16 +80,27 @@ impl Backend for S3 {
     async fn list(&self, request: &ListRequest) -> Result<ListPage> {
         let (bucket, prefix) = parts(&request.prefix);
         let (call, client, attempts) = self.call("list", &request.prefix, &Trouble::default()).await;
+        let (mut order, token) = match request.continuation.as_deref() {
+            None => (Order::default(), None),
+            Some(ours) => {
+                let (order, token) =
+                    Order::of_token(ours).ok_or_else(|| call.failed("no page ended with this token"))?;
+                (order, Some(token.to_owned()))
+            }
+        };
         let answer = client
             .list_objects_v2()
             .bucket(bucket)
             .prefix(prefix)
             .set_start_after(request.start_after.clone())
-            .set_continuation_token(request.continuation.clone())
+            .set_continuation_token(token)
             .set_delimiter(request.by_folder.then(|| "/".to_owned()))
             .max_keys(i32::from(request.page_size.clamp(1, 1000)))
             // XML has no way to write some characters that keys may have.
             .encoding_type(EncodingType::Url)
+            // Archived objects that were restored can be read.
+            .optional_object_attributes(OptionalObjectAttributes::RestoreStatus)
+            .set_request_payer(self.payer())
             .customize()
             .config_override(attempts.watching())
             .send()
@@ -96,20 +112,23 @@ impl Backend for S3 {
             (Some(true), token) => token,
             _ => None,
         };
-        let objects = answer.contents.unwrap_or_default();
-        let common_prefixes = answer.common_prefixes.unwrap_or_default();
-        Ok(ListPage {
-            objects: objects
-                .into_iter()
-                .map(|object| listed(&call, object, encoded))
-                .collect::<Result<_>>()?,
-            common_prefixes: common_prefixes
-                .into_iter()
-                .filter_map(|common_prefix| common_prefix.prefix)
-                .map(|prefix| key_of(&call, prefix, encoded))
-                .collect::<Result<_>>()?,
-            next,
-        })
+        let mut page = ListPage::default();
+        for object in answer.contents.unwrap_or_default() {
+            match listed(&call, object, encoded)? {
+                Ok(object) => page.objects.push(object),
+                Err(lossy) => page.unnameable.push(lossy),
+            }
+        }
+        for prefix in answer.common_prefixes.unwrap_or_default() {
+            let Some(prefix) = prefix.prefix else { continue };
+            match key_of(&call, prefix, encoded)? {
+                Ok(prefix) => page.common_prefixes.push(prefix),
+                Err(lossy) => page.unnameable.push(lossy),
+            }
+        }
+        page.disorder = order.see(&page, request.start_after.as_deref());
+        page.next = next.map(|token| order.token(&token));
+        Ok(page)
     }
 
     async fn head(&self, uri: &ObjectUri) -> Result<ObjectMeta> {
@@ -119,6 +138,7 @@ impl Backend for S3 {
             .head_object()
             .bucket(bucket)
             .key(key)
+            .set_request_payer(self.payer())
             .customize()
             .config_override(attempts.watching())
             .send()
@@ -131,6 +151,16 @@ impl Backend for S3 {
                 .e_tag
                 .ok_or_else(|| call.nonsense("an object without an entity tag"))?,
             last_modified: timestamp(&call, answer.last_modified.as_ref())?,
+            archived: answer
+                .storage_class
+                .filter(|class| is_archive(class.as_str()))
+                // `ongoing-request="false", expiry-date="…"` of one that was restored.
+                .filter(|_| {
+                    !answer
+                        .restore
+                        .is_some_and(|restore| restore.contains("ongoing-request=\"false\""))
+                })
+                .map(|class| class.as_str().to_owned()),
         })
     }
 
@@ -143,6 +173,7 @@ impl Backend for S3 {
             .key(key)
             .range(format!("bytes={}-{}", range.start, range.end - 1))
             .set_if_match(version.etag.as_deref().map(quoted))
+            .set_request_payer(self.payer())
             .customize()
             .config_override(attempts.watching())
             .send()
@@ -174,6 +205,7 @@ impl Backend for S3 {
             .key(key)
             .body(ByteStream::from(bytes))
             .set_if_none_match((mode == PutMode::Create).then(|| "*".to_owned()))
+            .set_request_payer(self.payer())
             .customize()
             .config_override(attempts.watching())
             .send()
@@ -194,6 +226,7 @@ impl Backend for S3 {
             .delete_object()
             .bucket(bucket)
             .key(key)
+            .set_request_payer(self.payer())
             .customize()
             .config_override(attempts.watching())
             .send()
@@ -249,30 +282,51 @@ fn parse_content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
     (first <= last && total.is_none_or(|total| last < total)).then_some((first, last, total))
 }
 
-fn listed(call: &Call<'_>, object: Object, encoded: bool) -> Result<ObjectMeta> {
+/// A key, or what can be shown of one that is no text.
+type Key<T = String> = Result<T, String>;
+
+fn listed(call: &Call<'_>, object: Object, encoded: bool) -> Result<Key<ObjectMeta>> {
     let key = object
         .key
         .ok_or_else(|| call.nonsense("a listed object without a key"))?;
-    let key = key_of(call, key, encoded)?;
-    Ok(ObjectMeta {
+    let key = match key_of(call, key, encoded)? {
+        Ok(key) => key,
+        Err(lossy) => return Ok(Err(lossy)),
+    };
+    let is_restored = object
+        .restore_status
+        .is_some_and(|restore| restore.restore_expiry_date.is_some() && restore.is_restore_in_progress != Some(true));
+    Ok(Ok(ObjectMeta {
         uri: call.uri.with_key(key),
         size_bytes: size(call, object.size)?,
         // Kept empty where a server has none: reads of it then bind to the first answer.
         etag: object.e_tag.unwrap_or_default(),
         last_modified: timestamp(call, object.last_modified.as_ref())?,
-    })
+        archived: object
+            .storage_class
+            .filter(|class| is_archive(class.as_str()) && !is_restored)
+            .map(|class| class.as_str().to_owned()),
+    }))
+}
+
+/// Whether objects of a storage class must be restored before they can be read ("Understanding and managing Amazon S3
+/// storage classes"); `GLACIER_IR` is read at once.
+fn is_archive(class: &str) -> bool {
+    matches!(class, "GLACIER" | "DEEP_ARCHIVE")
 }
 
 /// The key as it is, of a listing that wrote it percent-encoded.
-fn key_of(call: &Call<'_>, text: String, encoded: bool) -> Result<String> {
+fn key_of(call: &Call<'_>, text: String, encoded: bool) -> Result<Key> {
     if !encoded {
-        return Ok(text);
+        return Ok(Ok(text));
     }
-    percent_decoded(&text).ok_or_else(|| call.nonsense(&format!("`{text}` is not a percent-encoded key")))
+    let bytes =
+        percent_decoded(&text).ok_or_else(|| call.nonsense(&format!("`{text}` is not a percent-encoded key")))?;
+    Ok(String::from_utf8(bytes).map_err(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 /// Decodes `%20` and, as S3 writes spaces in listings, `+`.
-fn percent_decoded(text: &str) -> Option<String> {
+fn percent_decoded(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, behind @ ..] = rest {
@@ -289,7 +343,7 @@ fn percent_decoded(text: &str) -> Option<String> {
             &byte => byte,
         });
     }
-    String::from_utf8(bytes).ok()
+    Some(bytes)
 }
 
 fn size(call: &Call<'_>, bytes: Option<i64>) -> Result<u64> {
@@ -347,9 +401,10 @@ mod tests {
     fn keys_of_encoded_listings_are_decoded_or_refused() {
         assert_eq!(
             percent_decoded("a+b%2Bc%25%C3%A9/%01"),
-            Some("a b+c%é/\u{1}".to_owned())
+            Some("a b+c%é/\u{1}".as_bytes().to_vec())
         );
-        for wrong in ["%", "%2", "%zz", "%+1", "%ff"] {
+        assert_eq!(percent_decoded("a%ff"), Some(b"a\xff".to_vec()));
+        for wrong in ["%", "%2", "%zz", "%+1"] {
             assert_eq!(percent_decoded(wrong), None, "{wrong}");
         }
     }

@@ -25,6 +25,9 @@ pub struct Options {
     pub region: Option<String>,
     /// Send no credentials, for public buckets.
     pub anonymous: bool,
+    /// Pay for requests and bytes of buckets whose owner does not ("Using Requester Pays buckets" in Amazon S3's user
+    /// guide), which refuse who does not say so.
+    pub request_payer: bool,
     /// The key that requests are signed with; from the environment when absent (the default chain: variables, profile,
     /// web identity, pod or instance role), and then refreshed before it expires.
     pub access_key: Option<AccessKey>,
@@ -74,6 +77,7 @@ struct Inner {
     files: Arc<Files>,
     patience: Patience,
     budget: Option<Budget>,
+    endpoint: Option<String>,
 }
 
 impl Storage {
@@ -82,6 +86,7 @@ impl Storage {
         let patience = options.patience.clone();
         let budget = options.bytes_in_flight_max.map(Budget::new);
         let inner = Inner {
+            endpoint: options.endpoint.clone(),
             s3: Arc::new(S3::new(options)),
             files: Arc::new(Files::default()),
             patience,
@@ -90,9 +95,32 @@ impl Storage {
         Self { inner: Arc::new(inner) }
     }
 
-    /// One page of a listing.
+    /// One page of a listing, in the order of the keys' bytes: [`Error::Unordered`] where the server has another one, so
+    /// that going on behind a key can never leave others out.
     pub async fn list(&self, request: &ListRequest) -> Result<ListPage> {
+        let page = self.list_in_any_order(request).await?;
+        match page.disorder {
+            None => Ok(page),
+            Some(what) => Err(Error::Unordered {
+                uri: request.prefix.to_string(),
+                server: self.server(&request.prefix),
+                what,
+            }),
+        }
+    }
+
+    /// One page of a listing as the server has it, for who reads all pages and goes on from none of its keys.
+    pub async fn list_in_any_order(&self, request: &ListRequest) -> Result<ListPage> {
         self.backend(&request.prefix).list(request).await
+    }
+
+    /// Who answers for an address, for messages.
+    fn server(&self, uri: &ObjectUri) -> String {
+        match (uri, &self.inner.endpoint) {
+            (ObjectUri::File { .. }, _) => "the file system".to_owned(),
+            (ObjectUri::S3 { .. }, Some(endpoint)) => endpoint.clone(),
+            (ObjectUri::S3 { .. }, None) => "AWS' own endpoint".to_owned(),
+        }
     }
 
     /// What is known of one object.

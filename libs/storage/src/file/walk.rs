@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-use super::{meta, refused, write::UNFINISHED_PREFIX};
+use super::{meta, names_nothing, refused, write::UNFINISHED_PREFIX};
 use crate::{Error, ListPage, ObjectMeta, ObjectUri, Result};
 
 /// A listing in progress.
@@ -26,6 +26,8 @@ pub(super) struct Walk {
     folders: Vec<Folder>,
     /// What follows the last page.
     peeked: Option<Found>,
+    /// What has no address, met on the way and not told yet.
+    unnameable: Vec<String>,
 }
 
 /// A folder whose names are being handed out.
@@ -64,6 +66,7 @@ impl Walk {
             from: after_start.max(after_page),
             folders: Vec::new(),
             peeked: None,
+            unnameable: Vec::new(),
         };
         match std::fs::metadata(path_of(base)) {
             Ok(metadata) if metadata.is_dir() => walk.enter(base.to_vec(), &metadata)?,
@@ -88,11 +91,15 @@ impl Walk {
                     last = Some(prefix.clone());
                     page.common_prefixes.push(prefix);
                 }
-                None => return Ok(page),
+                None => {
+                    page.unnameable = std::mem::take(&mut self.unnameable);
+                    return Ok(page);
+                }
             }
         }
         self.peeked = self.find()?;
         page.next = last.filter(|_| self.peeked.is_some());
+        page.unnameable = std::mem::take(&mut self.unnameable);
         Ok(page)
     }
 
@@ -100,18 +107,24 @@ impl Walk {
         if let Some(found) = self.peeked.take() {
             return Ok(Some(found));
         }
-        let Some((key, metadata)) = self.next_file()? else {
-            return Ok(None);
-        };
-        if self.by_folder
-            && let Some(slash) = key[self.prefix.len()..].iter().position(|&byte| byte == b'/')
-        {
-            let common_prefix = &key[..=self.prefix.len() + slash];
-            self.folders.retain(|folder| !folder.key.starts_with(common_prefix));
-            return Ok(Some(Found::CommonPrefix(text(common_prefix)?)));
+        while let Some((key, metadata)) = self.next_file()? {
+            if self.by_folder
+                && let Some(slash) = key[self.prefix.len()..].iter().position(|&byte| byte == b'/')
+            {
+                let common_prefix = &key[..=self.prefix.len() + slash];
+                self.folders.retain(|folder| !folder.key.starts_with(common_prefix));
+                match text(common_prefix) {
+                    Ok(common_prefix) => return Ok(Some(Found::CommonPrefix(common_prefix))),
+                    Err(lossy) => self.unnameable.push(lossy),
+                }
+                continue;
+            }
+            match text(&key) {
+                Ok(path) => return Ok(Some(Found::Object(meta(ObjectUri::File { path }, &metadata)))),
+                Err(lossy) => self.unnameable.push(lossy),
+            }
         }
-        let uri = ObjectUri::File { path: text(&key)? };
-        Ok(Some(Found::Object(meta(uri, &metadata)?)))
+        Ok(None)
     }
 
     fn next_file(&mut self) -> Result<Option<(Vec<u8>, Metadata)>> {
@@ -193,9 +206,9 @@ fn kind(file_type: FileType, path: &Path) -> io::Result<Kind> {
     let file_type = if file_type.is_symlink() {
         match std::fs::metadata(path) {
             Ok(metadata) => metadata.file_type(),
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => return Err(error),
             // It leads nowhere, or to itself.
-            Err(_) => return Ok(Kind::Neither),
+            Err(error) if names_nothing(&error) => return Ok(Kind::Neither),
+            Err(error) => return Err(error),
         }
     } else {
         file_type
@@ -228,12 +241,9 @@ fn path_of(key: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(key))
 }
 
-fn text(key: &[u8]) -> Result<String> {
-    String::from_utf8(key.to_vec()).map_err(|error| Error::Failed {
-        action: "list",
-        uri: uri_of(key).to_string(),
-        source: format!("its name is not UTF-8 ({}): rename it", error.utf8_error()).into(),
-    })
+/// A key, or what can be shown of one that is not UTF-8.
+fn text(key: &[u8]) -> Result<String, String> {
+    String::from_utf8(key.to_vec()).map_err(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// For messages: what is not UTF-8 shows as such.

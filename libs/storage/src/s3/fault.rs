@@ -14,13 +14,11 @@ use super::{
     client::Attempts,
     obstacle::{self, Obstacle, chain, find},
 };
-use crate::{Error, ObjectUri, Options, file::too_short};
+use crate::{Error, ObjectUri, Options, error::Reach, file::too_short};
 
-/// What a server answers when it wants nothing to do with who is asking.
-const DENIED_CODES: &[&str] = &[
-    "AccessDenied",
+/// What a server answers when it wants nothing to do with who is asking, whatever is asked for.
+const STRANGER_CODES: &[&str] = &[
     "AccountProblem",
-    "AllAccessDisabled",
     "ExpiredToken",
     "InvalidAccessKeyId",
     "InvalidSecurity",
@@ -31,6 +29,22 @@ const DENIED_CODES: &[&str] = &[
     "TokenRefreshRequired",
     // versitygw, with status 404, to a key id that it does not know.
     "XAdminUserNotFound",
+];
+
+/// What a server answers when it knows who is asking, and does not let them have this: the object may be another
+/// account's, or encrypted with a key that is not ours to use.
+const DENIED_CODES: &[&str] = &["AccessDenied", "AllAccessDisabled", "AccessDeniedException"];
+
+/// How the codes begin of what the server of encryption keys has against a request, with status 400; of its own trouble
+/// they end as [`KEY_SERVER_BUSY_ENDS`] say.
+const KEY_SERVER_PREFIX: &str = "KMS.";
+
+/// "Errors" of `Decrypt` in AWS KMS' API reference.
+const KEY_SERVER_BUSY_ENDS: [&str; 4] = [
+    "ThrottlingException",
+    "InternalException",
+    "DependencyTimeoutException",
+    "KeyUnavailableException",
 ];
 
 /// What a server answers when the same question may go well later, beside statuses 408, 429, 500, 502, 503 and 504.
@@ -78,9 +92,22 @@ struct Refusal {
     /// Where a redirect leads.
     location: Option<String>,
     has_body: bool,
+    /// The storage class or access tier that an archived object's answer names.
+    archive: Option<String>,
 }
 
 impl Refusal {
+    fn is_key_servers(&self) -> bool {
+        self.code
+            .as_deref()
+            .is_some_and(|code| code.starts_with(KEY_SERVER_PREFIX))
+    }
+
+    fn is_key_server_busy(&self) -> bool {
+        let ends = |code: &str| KEY_SERVER_BUSY_ENDS.iter().any(|end| code.ends_with(end));
+        self.is_key_servers() && self.code.as_deref().is_some_and(ends)
+    }
+
     fn is_redirect(&self) -> bool {
         matches!(self.status, 301 | 302 | 307 | 308)
     }
@@ -121,7 +148,7 @@ impl Call<'_> {
             return if is_passing(credentials) {
                 self.unavailable(error)
             } else {
-                self.denied(&chain(credentials))
+                self.denied(&chain(credentials), Reach::Everything)
             };
         }
         if let Some(obstacle) = obstacle::of(&error) {
@@ -139,6 +166,7 @@ impl Call<'_> {
                     bucket_region: response.headers().get("x-amz-bucket-region").map(str::to_owned),
                     location: response.headers().get("location").map(str::to_owned),
                     has_body: response.body().bytes().is_some_and(|bytes| !bytes.is_empty()),
+                    archive: response.body().bytes().and_then(archive_of),
                 };
                 self.refused(refusal)
             }
@@ -177,7 +205,15 @@ impl Call<'_> {
         match refusal.status {
             _ if code == "NoSuchBucket" => self.no_such_bucket(),
             // Before the statuses, which servers differ in.
-            _ if DENIED_CODES.contains(&code) => self.denied(&refusal),
+            _ if STRANGER_CODES.contains(&code) => self.denied(&refusal, Reach::Everything),
+            _ if code == "InvalidObjectState" => Error::Archived {
+                uri: uri(),
+                class: refusal
+                    .archive
+                    .unwrap_or_else(|| "a storage class of archives".to_owned()),
+            },
+            _ if refusal.is_key_server_busy() => self.unavailable(refusal),
+            _ if refusal.is_key_servers() || DENIED_CODES.contains(&code) => self.denied(&refusal, self.reach()),
             _ if refusal.is_foreign() => self.foreign(&refusal),
             404 if matches!(self.action, "list" | "write") && code.is_empty() => self.no_such_bucket(),
             404 if matches!(self.action, "list" | "write") => self.failed(refusal),
@@ -185,7 +221,9 @@ impl Call<'_> {
             412 if self.action == "write" => Error::Exists { uri: uri() },
             412 => self.changed(),
             _ if refusal.is_redirect() || REGION_CODES.contains(&code) => self.elsewhere(&refusal),
-            401 | 403 => self.denied(&refusal),
+            401 => self.denied(&refusal, Reach::Everything),
+            // HEAD has no body to say a code in; proxies have their own words.
+            403 => self.denied(&refusal, self.reach()),
             408 | 429 | 500 | 502 | 503 | 504 => self.unavailable(refusal),
             _ if BUSY_CODES.contains(&code) => self.unavailable(refusal),
             // A request to the wrong region that has no body to say so in, as HEAD's.
@@ -251,10 +289,24 @@ impl Call<'_> {
 
     /// Not the object's fault but of who asks, and so the same for all others.
     fn misconfigured(&self, reason: String) -> Error {
+        self.kept_out(reason, Reach::Everything)
+    }
+
+    fn kept_out(&self, reason: String, reach: Reach) -> Error {
         Error::Denied {
             action: self.action,
             uri: self.uri.to_string(),
             reason,
+            reach,
+        }
+    }
+
+    /// Whom a refusal of this call is about where it does not say so: an object that may not be read need not be like
+    /// others, and what may not be listed or written is a whole bucket.
+    fn reach(&self) -> Reach {
+        match self.action {
+            "read" => Reach::Object,
+            _ => Reach::Everything,
         }
     }
 
@@ -262,7 +314,7 @@ impl Call<'_> {
         self.options.endpoint.as_deref().unwrap_or("AWS' own")
     }
 
-    fn denied(&self, reason: &dyn fmt::Display) -> Error {
+    fn denied(&self, reason: &dyn fmt::Display, reach: Reach) -> Error {
         let who = if self.options.anonymous {
             "asked anonymously, which the bucket must allow; without `--anonymous` credentials are used"
         } else if self.options.access_key.is_some() {
@@ -270,11 +322,18 @@ impl Call<'_> {
         } else {
             "asked with the credentials of the environment; `--anonymous` reads public buckets"
         };
-        self.misconfigured(format!(
-            "{reason} (region {}, endpoint {}, {who})",
-            self.region(),
-            self.endpoint()
-        ))
+        let missing = match reach {
+            Reach::Object => "; a missing object is answered so too, to who may not list its bucket",
+            Reach::Everything => "",
+        };
+        self.kept_out(
+            format!(
+                "{reason} (region {}, endpoint {}, {who}{missing})",
+                self.region(),
+                self.endpoint()
+            ),
+            reach,
+        )
     }
 
     fn unavailable(&self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
@@ -316,6 +375,19 @@ impl Call<'_> {
     fn region(&self) -> &str {
         self.region.as_deref().unwrap_or("unknown")
     }
+}
+
+/// What an answer to a read of an archived object says of where it is ("`InvalidObjectState`" in Amazon S3's API
+/// reference): the access tier, where the storage class has several.
+fn archive_of(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?;
+    let element = |name: &str| {
+        let (_, behind) = text.split_once(&format!("<{name}>"))?;
+        let (inside, _) = behind.split_once('<')?;
+        let is_word = !inside.is_empty() && inside.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        is_word.then(|| inside.to_owned())
+    };
+    element("AccessTier").or_else(|| element("StorageClass"))
 }
 
 /// Whether credentials may be had later: their server was slow or out of reach.

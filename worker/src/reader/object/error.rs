@@ -95,8 +95,9 @@ fn of_storage(error: &pf_storage::Error) -> Outcome {
         Error::Denied { .. } | Error::NoSuchBucket { .. } => return Outcome::Refused { reason },
         Error::NotFound { .. } => Flaw::Gone,
         Error::Changed { .. } => Flaw::Changed,
-        // A read has no reason to say that something exists.
-        Error::BadUri { .. } | Error::Exists { .. } | Error::Failed { .. } => Flaw::Other,
+        Error::Archived { .. } => Flaw::Unsupported,
+        // A read has no reason to say that something exists, and lists nothing.
+        Error::BadUri { .. } | Error::Exists { .. } | Error::Unordered { .. } | Error::Failed { .. } => Flaw::Other,
     };
     Outcome::Broken { flaw, reason }
 }
