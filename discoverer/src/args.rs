@@ -78,8 +78,14 @@ pub(crate) struct Args {
     #[arg(long, env = "PF_ANONYMOUS", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(crate) anonymous: bool,
 
-    /// Glob that the key below the prefix must match whole: `*` and `?` stay within one part of the path, `**` crosses
-    /// `/`, `{a,b}` is either [default: every key].
+    /// Say that whoever lists pays for it, for buckets that want so; workers need the same flag [default: the bucket's
+    /// owner pays].
+    #[arg(long, env = "PF_REQUEST_PAYER", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(crate) request_payer: bool,
+
+    /// Glob on objects. Without a `/` it is for their names, at any depth, as '*.parquet'. With one it is for the key below
+    /// the prefix, whole: `*` and `?` stay within one part of the path, `**` crosses `/`, as '2024/**/*.json'. `{a,b}` is
+    /// either [default: every key].
     #[arg(long, value_name = "GLOB", env = "PF_PATTERN", hide_env_values = true)]
     pub(crate) pattern: Option<String>,
 
@@ -90,7 +96,8 @@ pub(crate) struct Args {
     pub(crate) partitioning: Option<String>,
 
     /// What placeholders of --partitioning may be, `region=eu,us` or `_time=2024-01-01..2024-01-31`: values are
-    /// alternatives, a time is the whole of what is written, both ends of a range included, and either may be open.
+    /// alternatives, as keys have them or percent-decoded, a time is the whole of what is written, both ends of a range
+    /// included, and either may be open.
     /// A comma within a value is written `\,`. Repeatable: all filters must hold; in the environment, one a line
     /// [default: no filter].
     #[arg(
@@ -130,6 +137,17 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", env = "PF_MODIFIED_BEFORE", hide_env_values = true)]
     pub(crate) modified_before: Option<String>,
 
+    /// Take objects and folders whose names begin with `_` or `.` below the prefix too, as `_metadata`, `_delta_log/` and
+    /// `.part-0.crc`. Such names that --pattern or --partitioning spell out are taken anyway, and so is `_name=value/`
+    /// [default: they are left out and counted].
+    #[arg(long, env = "PF_INCLUDE_HIDDEN", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(crate) include_hidden: bool,
+
+    /// Take objects in the storage classes GLACIER and DEEP_ARCHIVE too, although the listing does not say that they are
+    /// restored [default: they are left out, counted and told].
+    #[arg(long, env = "PF_INCLUDE_ARCHIVED", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(crate) include_archived: bool,
+
     /// How records are laid out. `auto` goes by the name (.ndjson .jsonl .json .log, .parquet .pq), and leaves other
     /// names to the worker, which looks at the first bytes.
     #[arg(long, value_enum, default_value_t = FormatArg::Auto, env = "PF_FORMAT", hide_env_values = true)]
@@ -155,6 +173,7 @@ pub(crate) struct Args {
     pub(crate) job: Option<String>,
 
     /// State directory, `s3://bucket/prefix` or `file:///path`, in which the job's items are kept before they are offered.
+    /// Where it lies below the prefix it is left out of the listing.
     /// With it, a run that was stopped is gone on with by the same flags: numbers stay, and nothing is forgotten. See
     /// also the sub-commands [default: nothing is kept].
     #[arg(long, value_name = "URI", env = "PF_STATE", hide_env_values = true)]

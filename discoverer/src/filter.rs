@@ -17,6 +17,8 @@ use jiff::{
     tz::{Offset, TimeZone},
 };
 
+use crate::partitioning::value;
+
 /// The name of the filter on the partition's time.
 pub(crate) const TIME: &str = "_time";
 
@@ -104,9 +106,12 @@ impl Filters {
         self.values.get(name)
     }
 
-    /// Whether `name` may have this value.
+    /// Whether `name` may have this value, as it stands in a key or decoded.
     pub(crate) fn allow_value(&self, name: &str, value: &str) -> bool {
-        self.values.get(name).is_none_or(|values| values.contains(value))
+        let Some(values) = self.values.get(name) else {
+            return true;
+        };
+        values.contains(value) || values.contains(&*value::decoded(value))
     }
 
     /// Whether a partition that covers `start..end` has any time that is asked for.

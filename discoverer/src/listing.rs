@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     counts::Counts,
-    partitioning::{Node, Partitioning},
+    partitioning::{Node, Partitioning, Reading},
     selection::{Selection, Skip},
     split::{Split, Splitting},
     walk::Walk,
@@ -55,6 +55,8 @@ pub(crate) struct Listing<'a> {
     pub(crate) parallel_max: usize,
     /// By [`Found::prefix`]: keys up to this one were taken by an earlier run.
     pub(crate) cursors: &'a BTreeMap<String, String>,
+    /// Whether somebody goes on behind its last keys: then they must come in the order of their bytes.
+    pub(crate) in_order: bool,
     /// What is done is counted here.
     pub(crate) counts: &'a Counts,
 }
@@ -84,6 +86,7 @@ impl Listing<'_> {
             storage: self.storage,
             root: self.root,
             partitioning,
+            selection: self.selection,
             parallel_max: self.parallel_max,
             counts: self.counts,
         }
@@ -106,7 +109,13 @@ impl Listing<'_> {
             page_size: PAGE_KEYS_MAX,
         };
         loop {
-            let page = page(self.storage, &request, leaf.is_some(), self.counts).await?;
+            let page = self.page(&request, leaf.is_some()).await?;
+            for lossy in &page.unnameable {
+                match self.takes_key(lossy, leaf) {
+                    Ok(_) => self.counts.see_unnameable(lossy),
+                    Err(skip) => self.counts.skip(skip),
+                }
+            }
             self.counts.keys.fetch_add(page.objects.len() as u64, Relaxed);
             let take = |object| {
                 self.take(object, leaf, &name)
@@ -135,26 +144,57 @@ impl Listing<'_> {
         leaf: Option<(&Partitioning, &Node)>,
         name: &Arc<str>,
     ) -> Result<Found, Skip> {
-        self.selection.check(&object)?;
-        let mut partition = BTreeMap::new();
-        if let Some((partitioning, node)) = leaf {
-            let below = object.uri.key().get(self.root.key().len()..).unwrap_or_default();
-            let reading = partitioning.read(below).ok_or(Skip::Partitioning)?;
-            if !reading.belongs_to(&node.cuts) {
-                return Err(Skip::Partitioning);
-            }
-            partition = partitioning.partition(reading);
-        }
+        self.selection.check(&object, self.chosen_bytes(leaf))?;
+        let reading = self.reading(object.uri.key(), leaf)?;
+        let partition = reading.map(|(partitioning, reading)| partitioning.partition(reading));
         Ok(Found {
             object,
-            partition,
+            partition: partition.unwrap_or_default(),
             split: None,
             prefix: Arc::clone(name),
         })
     }
+
+    /// Whether an object of this key may be taken.
+    fn takes_key(&self, key: &str, leaf: Option<(&Partitioning, &Node)>) -> Result<(), Skip> {
+        self.selection.check_key(key, self.chosen_bytes(leaf))?;
+        self.reading(key, leaf).map(|_| ())
+    }
+
+    /// How much of a key was asked for as it is: prefix and partition.
+    fn chosen_bytes(&self, leaf: Option<(&Partitioning, &Node)>) -> usize {
+        self.root.key().len() + leaf.map_or(0, |(_, node)| node.prefix.len())
+    }
+
+    /// How a key that was listed in a partition reads.
+    fn reading<'a>(
+        &self,
+        key: &str,
+        leaf: Option<(&'a Partitioning, &Node)>,
+    ) -> Result<Option<(&'a Partitioning, Reading)>, Skip> {
+        let Some((partitioning, node)) = leaf else {
+            return Ok(None);
+        };
+        let below = key.get(self.root.key().len()..).unwrap_or_default();
+        let reading = partitioning.read(below).ok_or(Skip::Partitioning)?;
+        if reading.belongs_to(&node.cuts) {
+            Ok(Some((partitioning, reading)))
+        } else {
+            Err(Skip::Partitioning)
+        }
+    }
+
+    /// One page of a prefix' keys.
+    async fn page(&self, request: &ListRequest, may_be_missing: bool) -> Result<ListPage, Error> {
+        if !self.in_order {
+            return page(self.storage, request, may_be_missing, self.counts).await;
+        }
+        self.counts.requests.fetch_add(1, Relaxed);
+        missing_is_empty(self.storage.list(request).await, request, may_be_missing)
+    }
 }
 
-/// One page. Of many partitions, one may well be missing: on S3 that is an empty page, and so it is here for files.
+/// One page, in the server's own order.
 pub(crate) async fn page(
     storage: &Storage,
     request: &ListRequest,
@@ -162,7 +202,16 @@ pub(crate) async fn page(
     counts: &Counts,
 ) -> Result<ListPage, Error> {
     counts.requests.fetch_add(1, Relaxed);
-    match storage.list(request).await {
+    missing_is_empty(storage.list_in_any_order(request).await, request, may_be_missing)
+}
+
+/// Of many partitions, one may well be missing: on S3 that is an empty page, and so it is here for files.
+fn missing_is_empty(
+    answer: Result<ListPage, Error>,
+    request: &ListRequest,
+    may_be_missing: bool,
+) -> Result<ListPage, Error> {
+    match answer {
         Err(Error::NoSuchBucket { .. }) if may_be_missing && matches!(request.prefix, ObjectUri::File { .. }) => {
             Ok(ListPage::default())
         }

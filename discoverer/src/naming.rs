@@ -31,6 +31,12 @@ impl Naming {
     }
 }
 
+/// Whether a name says that there should be something to read: an empty `.gz` or `.parquet` was cut off.
+pub(crate) fn promises_bytes(key: &str) -> bool {
+    let (stem, compression) = compression_of(key);
+    compression != Compression::Auto || format_of(stem) != Format::Auto
+}
+
 /// The name without the ending of a compression, and that compression.
 fn compression_of(key: &str) -> (&str, Compression) {
     match ending(key) {

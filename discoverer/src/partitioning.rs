@@ -6,12 +6,16 @@
 mod expand;
 mod parse;
 mod reading;
+pub(crate) mod value;
 
 use std::collections::BTreeMap;
 
 use jiff::civil::{Date, DateTime};
 
-pub(crate) use self::expand::{Node, Step};
+pub(crate) use self::{
+    expand::{Node, Step},
+    reading::Reading,
+};
 use crate::filter::Filters;
 
 /// One piece of an expression.

@@ -2,6 +2,8 @@
 //!
 //! Nothing is listed or opened here, so that bad usage is told before anything is touched.
 
+mod within;
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -19,7 +21,7 @@ use crate::{
     filter::Filters,
     naming::Naming,
     partitioning::Partitioning,
-    selection::Selection,
+    selection::{Conditions, Selection},
     split::{PART_BYTES_MIN, Splitting},
 };
 
@@ -84,11 +86,20 @@ impl Plan {
         let partitioning = partitioning(args.partitioning, &args.filter, args.timezone)?;
         let naming = naming(args.format, args.compression)?;
         let splitting = splitting(args.split_bytes, naming)?;
+        let state_within = match &state {
+            Some(state) => within::state(&root, &state.parse().context("--state")?)?,
+            None => None,
+        };
         let mut selection = Selection::new(
             root.key(),
-            args.pattern.as_deref(),
-            bounds("size", args.min_size, args.max_size, bytes)?,
-            bounds("modified", args.modified_after, args.modified_before, time)?,
+            Conditions {
+                pattern: args.pattern.as_deref(),
+                size: bounds("size", args.min_size, args.max_size, bytes)?,
+                modified: bounds("modified", args.modified_after, args.modified_before, time)?,
+                include_hidden: args.include_hidden,
+                include_archived: args.include_archived,
+                state: state_within,
+            },
         )?;
         if matches!(&root, ObjectUri::File { path } if Path::new(path).is_file()) {
             selection.only(root.key());
@@ -123,6 +134,7 @@ impl Plan {
                 endpoint: args.s3_endpoint,
                 region: args.region,
                 anonymous: args.anonymous,
+                request_payer: args.request_payer,
                 ..Options::default()
             },
             root,
@@ -147,6 +159,7 @@ fn flags_of_items(args: &Args) -> BTreeMap<String, String> {
     let filters = (!args.filter.is_empty()).then(|| args.filter.join("\n"));
     let format = format!("{:?}", args.format).to_lowercase();
     let compression = format!("{:?}", args.compression).to_lowercase();
+    let is_set = |flag: bool| flag.then(|| "true".to_owned());
     let max_objects = args.max_objects.map(|count| count.to_string());
     let given = [
         ("--partitioning", &args.partitioning),
@@ -160,6 +173,8 @@ fn flags_of_items(args: &Args) -> BTreeMap<String, String> {
         ("--format", &Some(format)),
         ("--compression", &Some(compression)),
         ("--split-bytes", &args.split_bytes),
+        ("--include-hidden", &is_set(args.include_hidden)),
+        ("--include-archived", &is_set(args.include_archived)),
         ("--max-objects", &max_objects),
     ]
     .map(|(flag, value)| Some((flag.to_owned(), value.clone()?)));

@@ -34,7 +34,7 @@ pub(crate) enum Outcome {
     Interrupted,
     /// How the job stands that was looked at.
     Verified(Verdict),
-    /// Some records could not be given back whole.
+    /// Some records could not be given back whole, or some objects have no address.
     LeftOut,
 }
 
@@ -102,6 +102,7 @@ async fn discover(plan: Plan, totals: Totals, health: &Health, shutdown: &Shutdo
         splitting,
         parallel_max,
         cursors: &cursors,
+        in_order: writer.recording.is_some(),
         counts: &counts,
     };
     if dry_run {
@@ -157,8 +158,13 @@ async fn discover(plan: Plan, totals: Totals, health: &Health, shutdown: &Shutdo
         summarise(summary.as_deref(), job, offered).await?;
     }
     warn_of_folders(&counts);
+    warn_of_archived(&counts);
     if counts.matched.load(Relaxed) == 0 && offered.items == 0 {
         warn_of_nothing(&counts, &root.to_string());
+    }
+    if let Some((count, names)) = counts.unnameable() {
+        tracing::warn!("{count} objects were left out because their names are not UTF-8: rename {names}");
+        return Ok(Outcome::LeftOut);
     }
     Ok(Outcome::Complete)
 }
@@ -274,7 +280,18 @@ fn tell(counts: &Counts, offered: Offered, before: Option<Seal>, end: &str) {
 fn warn_of_folders(counts: &Counts) {
     let (_, unread) = counts.folders();
     if unread > 0 {
-        tracing::warn!("{unread} folders don't fit --partitioning and were not gone into");
+        let names = counts.unread_folders();
+        tracing::warn!("{unread} folders don't fit --partitioning and were not gone into: {names}");
+    }
+}
+
+fn warn_of_archived(counts: &Counts) {
+    let archived = counts.archived();
+    if archived > 0 {
+        tracing::warn!(
+            "{archived} objects were left out because they are archived: restore them, and list again; \
+             --include-archived takes them as they are"
+        );
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     counts::Counts,
     listing::{PAGE_KEYS_MAX, page},
     partitioning::{Node, Partitioning, Step},
+    selection::Selection,
 };
 
 /// What is still to be done.
@@ -28,6 +29,8 @@ pub(crate) struct Walk<'a> {
     pub(crate) root: &'a ObjectUri,
     /// How keys are built below it.
     pub(crate) partitioning: &'a Partitioning,
+    /// Which keys are taken.
+    pub(crate) selection: &'a Selection,
     /// Folders of so many places at most are listed at the same time.
     pub(crate) parallel_max: usize,
     /// What is done is counted here.
@@ -89,7 +92,7 @@ impl Walk<'_> {
                 continuation: None,
                 page_size: 1,
             };
-            self.storage.list(&request).await?;
+            self.storage.list_in_any_order(&request).await?;
         }
         Ok(())
     }
@@ -111,11 +114,28 @@ impl Walk<'_> {
     fn open(&self, (node, listed): (Node, ListPage), open: &mut Vec<Open>) {
         self.counts.see_beside_folders(&listed.objects);
         let mut children = Vec::with_capacity(listed.common_prefixes.len());
+        // A hidden name is left out where the expression takes any; what it has as text is asked for.
+        let chosen_bytes = self.root.key().len() + node.prefix.len();
+        let may_be_hidden = self.partitioning.is_any_name(&node);
         for folder in &listed.common_prefixes {
+            if self.selection.is_state(folder) {
+                continue;
+            }
+            if may_be_hidden && self.selection.is_hidden(folder, chosen_bytes) {
+                self.counts.skip_hidden_folder();
+                continue;
+            }
             let below = folder.strip_prefix(self.root.key()).unwrap_or(folder);
             match self.partitioning.folder(&node, below) {
                 Ok(child) => children.push(Open::Node(child)),
-                Err(kept_out) => self.counts.skip_folder(kept_out),
+                Err(kept_out) => self.counts.skip_folder(folder, kept_out),
+            }
+        }
+        for lossy in &listed.unnameable {
+            let below = lossy.strip_prefix(self.root.key()).unwrap_or(lossy);
+            match self.partitioning.folder(&node, below) {
+                Ok(_) => self.counts.see_unnameable(lossy),
+                Err(kept_out) => self.counts.skip_folder(lossy, kept_out),
             }
         }
         if listed.next.is_some() {

@@ -124,6 +124,9 @@ pub struct Args {
     /// Send no credentials: for public buckets
     #[arg(long, hide_env_values = true, env = "PF_ANONYMOUS", value_parser = BoolishValueParser::new())]
     pub anonymous: bool,
+    /// Say that whoever reads pays for it, for buckets that want so [default: the bucket's owner pays]
+    #[arg(long, hide_env_values = true, env = "PF_REQUEST_PAYER", value_parser = BoolishValueParser::new())]
+    pub request_payer: bool,
     /// How long a worker that was asked to stop may take to finish or to give back what it has, as in 30s or 2m
     #[arg(
         long,

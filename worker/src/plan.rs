@@ -144,6 +144,7 @@ impl Plan {
             s3_endpoint,
             region,
             anonymous,
+            request_payer,
             metrics_addr,
             drain_timeout,
             check,
@@ -229,6 +230,7 @@ impl Plan {
                 endpoint: s3_endpoint,
                 region,
                 anonymous,
+                request_payer,
                 ..Default::default()
             },
             metrics_addr,

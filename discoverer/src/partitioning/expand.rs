@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{Field, Known, Partitioning, Piece};
+use super::{Field, Known, Partitioning, Piece, value};
 
 /// A place in the walk.
 #[derive(Debug, Clone)]
@@ -110,6 +110,12 @@ impl Partitioning {
         })
     }
 
+    /// Whether the folders at a node may have any name: its part of the path begins with a value.
+    pub(crate) fn is_any_name(&self, node: &Node) -> bool {
+        let begins_part = node.prefix.is_empty() || node.prefix.ends_with('/');
+        begins_part && matches!(self.pieces.get(node.piece), Some(Piece::Value(_)))
+    }
+
     /// The piece behind the one that ends the part of the path that `piece` is in.
     fn level_end(&self, piece: usize) -> Option<usize> {
         let slash = self.pieces[piece..]
@@ -127,6 +133,9 @@ impl Partitioning {
                     return Some(vec![(value.clone(), known.clone())]);
                 }
                 let values = self.filters.values(name)?;
+                if !values.iter().all(|value| value::is_written_one_way(value)) {
+                    return None;
+                }
                 let with = |value: &String| {
                     let mut known = known.clone();
                     known.values.insert(name.clone(), value.clone());

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{Known, Partitioning, Piece, Span};
+use super::{Known, Partitioning, Piece, Span, value};
 use crate::filter::TIME;
 
 /// How a key reads.
@@ -38,10 +38,15 @@ impl Partitioning {
         first
     }
 
-    /// The values of a reading; `_time` is the start of its partition, in RFC 3339.
+    /// The values of a reading, decoded, those that stand for null left out; `_time` is the start of its partition, in
+    /// RFC 3339.
     pub(crate) fn partition(&self, reading: Reading) -> BTreeMap<String, String> {
         let span = reading.known.span();
-        let mut partition = reading.known.values;
+        let values = reading.known.values.into_iter();
+        let mut partition: BTreeMap<String, String> = values
+            .filter(|(_, value)| value != value::NULL)
+            .map(|(name, value)| (name, value::decoded(&value).into_owned()))
+            .collect();
         if let Span::Between(start, _) = span
             && let Some(start) = self.filters.instant_of(start)
         {

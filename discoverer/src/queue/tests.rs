@@ -87,6 +87,7 @@ fn page(objects: std::ops::Range<u64>) -> Vec<Found> {
             size_bytes: 1,
             etag: "e".to_owned(),
             last_modified: jiff::Timestamp::UNIX_EPOCH,
+            archived: None,
         },
         partition: BTreeMap::new(),
         split: None,

@@ -15,8 +15,12 @@ mod endpoint;
 mod file;
 #[path = "it/file_model.rs"]
 mod file_model;
+#[path = "it/order.rs"]
+mod order;
 #[path = "it/paging.rs"]
 mod paging;
+#[path = "it/refusals.rs"]
+mod refusals;
 #[path = "it/versions.rs"]
 mod versions;
 #[path = "it/warnings.rs"]

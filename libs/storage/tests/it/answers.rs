@@ -1,5 +1,7 @@
 //! What becomes of a server's refusals, and of answers that make no sense.
 
+use std::os::unix::ffi::OsStrExt as _;
+
 use pf_e2e::{Fault, FaultProxy, S3};
 use pf_storage::{Error, ListPage, ListRequest, ObjectUri, Options, Result, Storage, store::AccessKey};
 
@@ -223,4 +225,16 @@ async fn bytes_of_another_range_or_version_are_not_taken() {
     let other_version = answer("content-range: bytes 10-19/100\r\netag: \"v2\"\r\n");
     let error = read_answered(other_version, Some("\"v1\"")).await;
     assert!(matches!(error, Error::Changed { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_utf8_is_told_beside_the_others() {
+    let bucket = Bucket::new();
+    S3::shared().put(&bucket.name, "good", b"x");
+    let folder = S3::shared().folder(&bucket.name);
+    let bad = folder.join(std::ffi::OsStr::from_bytes(b"bad\xff"));
+    std::fs::write(bad, "bytes").unwrap();
+    let page = bucket.storage.list(&all(&bucket.uri(""))).await.unwrap();
+    let keys: Vec<&str> = page.objects.iter().map(|object| object.uri.key()).collect();
+    assert_eq!((keys, page.unnameable), (vec!["good"], vec!["bad\u{fffd}".to_owned()]));
 }

@@ -87,15 +87,71 @@ async fn a_folder_without_files_is_no_common_prefix() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_not_utf8_fails_the_listing_that_would_show_it() {
+async fn names_that_are_not_utf8_are_told_beside_the_others() {
     let folder = Folder::new();
-    folder.put("good", b"x");
-    let name = OsStr::from_bytes(b"bad\xff");
-    File::create(folder.root.path().join(name)).unwrap();
-    let error = list(&folder, "", false).await.unwrap_err();
-    assert!(matches!(error, Error::Failed { .. }), "{error:?}");
-    assert!(error.to_string().contains("bad\u{fffd}"), "{error}");
-    assert_eq!(keys(&folder, "go").await, ["good"]);
+    for name in ["good", "z/last", "deep/x"] {
+        folder.put(name, b"x");
+    }
+    let path = |name: &[u8]| folder.root.path().join(OsStr::from_bytes(name));
+    File::create(path(b"bad\xff")).unwrap();
+    std::fs::create_dir(path(b"f\xfe")).unwrap();
+    for name in [&b"f\xfe/a"[..], b"f\xfe/b", b"deep/\xff"] {
+        File::create(path(name)).unwrap();
+    }
+    let below = |names: &[String]| -> Vec<String> {
+        let root = folder.root().key().to_owned();
+        names
+            .iter()
+            .map(|name| name.strip_prefix(&root).unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(keys(&folder, "").await, ["deep/x", "good", "z/last"]);
+    let page = list(&folder, "", false).await.unwrap();
+    assert_eq!(
+        below(&page.unnameable),
+        ["bad\u{fffd}", "deep/\u{fffd}", "f\u{fffd}/a", "f\u{fffd}/b"]
+    );
+    let page = list(&folder, "", true).await.unwrap();
+    assert_eq!(below(&page.common_prefixes), ["deep/", "z/"]);
+    assert_eq!(below(&page.unnameable), ["bad\u{fffd}", "f\u{fffd}/"]);
+    assert!(list(&folder, "go", false).await.unwrap().unnameable.is_empty());
+
+    // Page by page each of them is told once.
+    let mut request = ListRequest {
+        prefix: folder.uri(""),
+        start_after: None,
+        by_folder: false,
+        continuation: None,
+        page_size: 1,
+    };
+    let mut told = Vec::new();
+    loop {
+        let page = folder.storage.list(&request).await.unwrap();
+        told.extend(page.unnameable);
+        request.continuation = page.next;
+        if request.continuation.is_none() {
+            break;
+        }
+    }
+    assert_eq!(told.len(), 4);
+}
+
+#[tokio::test]
+async fn a_file_of_a_time_that_no_calendar_has_is_listed_and_read() {
+    let folder = Folder::new();
+    folder.put("file", b"abc");
+    let file = File::options().write(true).open(folder.path("file")).unwrap();
+    let far = std::time::UNIX_EPOCH + std::time::Duration::from_secs(300_000_000_000);
+    // Not every file system can hold such a time.
+    file.set_modified(far).unwrap();
+    let page = list(&folder, "", false).await.unwrap();
+    let object = &page.objects[0];
+    let bytes = folder
+        .storage
+        .read_range(&object.uri, Some(&object.etag), 0..3)
+        .await
+        .unwrap();
+    assert_eq!(bytes, "abc");
 }
 
 #[tokio::test]
