@@ -128,8 +128,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SIZE", env = "PF_MAX_SIZE", hide_env_values = true)]
     pub(crate) max_size: Option<String>,
 
-    /// Only objects last written at this time or later: RFC 3339, or a date for its midnight in UTC
-    /// [default: no bound].
+    /// Only objects last written at this time or later: RFC 3339, a date for its midnight in UTC, or how long ago it was,
+    /// as 90m, 36h, 2d or 1w, which --state does not take [default: no bound].
     #[arg(long, value_name = "TIME", env = "PF_MODIFIED_AFTER", hide_env_values = true)]
     pub(crate) modified_after: Option<String>,
 

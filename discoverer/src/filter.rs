@@ -106,12 +106,14 @@ impl Filters {
         self.values.get(name)
     }
 
-    /// Whether `name` may have this value, as it stands in a key or decoded.
+    /// Whether `name` may have this value, as it stands in a key or decoded. What nobody encodes is not found encoded,
+    /// so that its prefix can be listed without looking for others.
     pub(crate) fn allow_value(&self, name: &str, value: &str) -> bool {
         let Some(values) = self.values.get(name) else {
             return true;
         };
-        values.contains(value) || values.contains(&*value::decoded(value))
+        let decoded = value::decoded(value);
+        values.contains(value) || !value::is_written_one_way(&decoded) && values.contains(&*decoded)
     }
 
     /// Whether a partition that covers `start..end` has any time that is asked for.

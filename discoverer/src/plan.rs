@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use jiff::{Timestamp, civil, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 use pf_state::StateDir;
 use pf_storage::{ObjectUri, Options, Storage};
 use pf_work::{Compression, Format, sqs};
@@ -86,6 +86,19 @@ impl Plan {
         let partitioning = partitioning(args.partitioning, &args.filter, args.timezone)?;
         let naming = naming(args.format, args.compression)?;
         let splitting = splitting(args.split_bytes, naming)?;
+        if state.is_some() {
+            for (flag, time) in [
+                ("--modified-after", &args.modified_after),
+                ("--modified-before", &args.modified_before),
+            ] {
+                let is_relative = time.as_deref().is_some_and(|time| ago(time).is_some());
+                ensure!(
+                    !is_relative,
+                    "{flag}: `{}` is another time in each run, and --state goes on with one: write the time itself",
+                    time.as_deref().unwrap_or_default()
+                );
+            }
+        }
         let state_within = match &state {
             Some(state) => within::state(&root, &state.parse().context("--state")?)?,
             None => None,
@@ -401,16 +414,34 @@ pub(crate) fn bytes(text: &str) -> Result<u64> {
     whole.and_then(|whole| whole.checked_add(part)).with_context(bad)
 }
 
-/// Reads a point in time: RFC 3339, or a date for its midnight in UTC.
+/// Reads a point in time: RFC 3339, a date for its midnight in UTC, or how long ago it was.
 fn time(text: &str) -> Result<Timestamp> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time);
     }
-    let bad = || format!("`{text}` is no time: write 2024-01-31 or 2024-01-31T05:00:00Z");
+    let bad = || format!("`{text}` is no time: write 2024-01-31, 2024-01-31T05:00:00Z, or 2d for two days ago");
+    if let Some(ago) = ago(text) {
+        return Timestamp::now().checked_sub(ago).ok().with_context(bad);
+    }
     ensure!(!text.contains(['T', 't', ' ', ':']), bad());
     let date: civil::Date = text.parse().ok().with_context(bad)?;
     let midnight = date.to_zoned(TimeZone::UTC).ok().with_context(bad)?;
     Ok(midnight.timestamp())
+}
+
+/// Reads how long ago something was: a whole number of minutes, hours, days of 24 hours, or weeks.
+fn ago(text: &str) -> Option<SignedDuration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let minutes = match unit {
+        "m" => 1,
+        "h" => 60,
+        "d" => 24 * 60,
+        "w" => 7 * 24 * 60,
+        _ => return None,
+    };
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+    let number: u32 = is_number.then(|| number.parse().ok()).flatten()?;
+    Some(SignedDuration::from_mins(i64::from(number) * minutes))
 }
 
 #[cfg(test)]
@@ -454,6 +485,13 @@ mod tests {
             time("2024-01-01T05:00:00+02:00").unwrap().to_string(),
             "2024-01-01T03:00:00Z"
         );
+        for (text, hours) in [("90m", 1.5), ("36h", 36.0), ("2d", 48.0), ("1w", 168.0), ("0d", 0.0)] {
+            let ago = Timestamp::now().duration_since(time(text).unwrap()).as_secs_f64() / 3600.0;
+            assert!((ago - hours).abs() < 0.01, "{text}: {ago} h ago");
+        }
+        for text in ["d", "-2d", "+2d", "2 d", "1.5h", "2y", "99999999999d", "4294967295w"] {
+            assert!(time(text).is_err(), "{text}");
+        }
         for text in ["", "yesterday", "2023-02-29", "2024-01-01T05:00:00", "2024-13-01"] {
             assert!(time(text).is_err(), "{text}");
         }
@@ -542,6 +580,9 @@ mod tests {
         assert!(complaint(&["--bucket", "b", "--min-size", "x"]).starts_with("--min-size: "));
         assert!(complaint(&["--bucket", "b", "--min-size", "2", "--max-size", "1"]).contains("nothing could match"));
         assert!(complaint(&["--bucket", "b", "--modified-after", "x"]).starts_with("--modified-after: "));
+        // Gone on with tomorrow, it would be another choice of objects.
+        let kept = ["--bucket", "b", "--state", "s3://c/", "--modified-after", "2d"];
+        assert!(complaint(&kept).starts_with("--modified-after: `2d` is another time"));
         assert!(complaint(&["--bucket", "b", "--pattern", "a{b"]).starts_with("--pattern: "));
         assert!(complaint(&["--bucket", "b", "--split-bytes", "1kB"]).contains("64 KiB"));
         assert!(complaint(&["--bucket", "b", "--filter", "a=1"]).contains("`a=1` needs --partitioning"));

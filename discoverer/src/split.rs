@@ -5,7 +5,7 @@
 //! the objects are. Where they contradict the name the object is left whole, for the worker to settle.
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use pf_storage::{Error, Storage};
+use pf_storage::{Error, Reach, Storage};
 use pf_work::{ByteRange, Compression, Format};
 
 use crate::{listing::Found, naming::Naming};
@@ -71,8 +71,15 @@ impl Splitting {
                 let range = 0..object.size_bytes.min(LOOK_BYTES);
                 match storage.read_range(&object.uri, Some(&object.etag), range).await {
                     Ok(bytes) => seen(&bytes).filter(|seen| named == Format::Auto || named == *seen),
-                    // What becomes of an object that changed since is the worker's to say.
-                    Err(Error::NotFound { .. } | Error::Changed { .. }) => None,
+                    // What becomes of an object that changed since, or that we may not read, is the worker's to say.
+                    Err(
+                        Error::NotFound { .. }
+                        | Error::Changed { .. }
+                        | Error::Archived { .. }
+                        | Error::Denied {
+                            reach: Reach::Object, ..
+                        },
+                    ) => None,
                     Err(error) => return Err(error),
                 }
             }

@@ -6,6 +6,7 @@ mod it {
     mod flat;
     mod job_state;
     mod kept;
+    mod left_out;
     mod metrics_port;
     mod partitions;
     mod program;

@@ -63,6 +63,16 @@ impl LocalStack {
         &self.sqs
     }
 
+    /// The same server's buckets and queues as somebody in another region has them.
+    ///
+    /// # Panics
+    /// When the machine has no random numbers.
+    pub fn in_region(&self, region: &'static str) -> (S3, Sqs) {
+        let address = self.server.address;
+        let s3 = S3::at(address, region).expect("a secret can be made");
+        (s3, Sqs::at(address, ACCOUNT.to_owned(), region))
+    }
+
     /// The address of a queue without its region, as AWS' own have it in their host: who asks says in which region to look.
     pub fn without_region(&self, url: &str) -> String {
         let name = url.rsplit('/').next().unwrap_or_default();
@@ -96,13 +106,13 @@ impl LocalStack {
             let ready = String::from_utf8_lossy(&said).lines().any(|line| line.trim() == READY);
             ensure!(ready, "it is not ready yet");
             let client = http::Client::new(address, None);
-            crate::sqs::call(&client, "ListQueues", &json!({}))?;
+            crate::sqs::call(&client, Sqs::REGION, "ListQueues", &json!({}))?;
             Ok(Hello::Ours)
         };
         let server = Guarded::start("localstack", START_MAX, command, hello)?;
         Ok(Self {
-            s3: S3::at(server.address)?,
-            sqs: Sqs::at(server.address, ACCOUNT.to_owned()),
+            s3: S3::at(server.address, S3::REGION)?,
+            sqs: Sqs::at(server.address, ACCOUNT.to_owned(), Sqs::REGION),
             server,
         })
     }

@@ -28,6 +28,9 @@ use crate::{
 /// How long the server may take to answer; it takes a third of a second on an idle machine.
 const START_MAX: Duration = Duration::from_secs(30);
 
+/// Where buckets are whose makers say nothing of a region.
+const OLDEST_REGION: &str = "us-east-1";
+
 /// Puts sent at the same time by [`S3::put_all`].
 const PUTS_MAX: usize = 4;
 
@@ -86,14 +89,23 @@ impl S3 {
     /// Makes a bucket whose name begins with `name`, and returns its full name, which is new each time.
     pub fn make_bucket(&self, name: &str) -> String {
         let bucket = format!("{name}-{}", self.buckets.fetch_add(1, Ordering::Relaxed));
-        // S3 wants to be told outside of its oldest region (`CreateBucket` in its API reference).
-        let region = Self::REGION;
-        let body = format!(
-            "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
-             <LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
-        );
-        self.must("PUT", &format!("/{bucket}"), "", body.as_bytes());
+        self.make_bucket_called(&bucket);
         bucket
+    }
+
+    /// Makes a bucket of this very name.
+    pub fn make_bucket_called(&self, bucket: &str) {
+        let region = self.client.region;
+        // S3 wants to be told outside of its oldest region (`CreateBucket` in its API reference).
+        let body = if region == OLDEST_REGION {
+            String::new()
+        } else {
+            format!(
+                "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
+                 <LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
+            )
+        };
+        self.must("PUT", &format!("/{bucket}"), "", body.as_bytes());
     }
 
     /// Stores an object, and returns its entity tag.
@@ -222,9 +234,9 @@ impl S3 {
     }
 
     /// The buckets of a server that is kept elsewhere and takes any secret.
-    pub(crate) fn at(address: SocketAddr) -> Result<Self> {
+    pub(crate) fn at(address: SocketAddr, region: &'static str) -> Result<Self> {
         Ok(Self {
-            client: Client::new(address, Self::ACCESS_KEY_ID, Self::REGION, random_secret()?),
+            client: Client::new(address, Self::ACCESS_KEY_ID, region, random_secret()?),
             buckets: AtomicU32::new(0),
             server: None,
         })

@@ -29,16 +29,13 @@ const START_MAX: Duration = Duration::from_secs(90);
 /// How long [`Sqs::all_bodies`] looks for more messages.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What says whose queues are asked for, as "Authorization header" in the reference of Signature Version 4 has it.
-const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=paraflow-test/20240101/eu-south-2/sqs/aws4_request, \
-    SignedHeaders=host, Signature=none";
-
 /// A running server's queues.
 #[derive(Debug)]
 pub struct Sqs {
     /// Ends with this; absent: it is kept elsewhere.
     _server: Option<Guarded>,
     client: Client,
+    region: &'static str,
     account: String,
     queues: AtomicU32,
 }
@@ -132,13 +129,13 @@ impl Sqs {
     /// The name of a queue within AWS.
     pub fn arn(&self, url: &str) -> String {
         let name = url.rsplit('/').next().unwrap_or_default();
-        format!("arn:aws:sqs:{}:{}:{name}", Self::REGION, self.account)
+        format!("arn:aws:sqs:{}:{}:{name}", self.region, self.account)
     }
 
     /// What the server says of a queue, by attribute; [`None`] where there is no such queue.
     pub fn attributes(&self, url: &str) -> Option<Value> {
         let request = json!({"QueueUrl": url, "AttributeNames": ["All"]});
-        let mut answer = call(&self.client, "GetQueueAttributes", &request).ok()?;
+        let mut answer = call(&self.client, self.region, "GetQueueAttributes", &request).ok()?;
         Some(answer["Attributes"].take())
     }
 
@@ -204,7 +201,12 @@ impl Sqs {
     /// # Panics
     /// When the server does not say.
     pub fn has(&self, url: &str) -> bool {
-        match call(&self.client, "GetQueueAttributes", &json!({"QueueUrl": url})) {
+        match call(
+            &self.client,
+            self.region,
+            "GetQueueAttributes",
+            &json!({"QueueUrl": url}),
+        ) {
             Ok(_) => true,
             Err(error) if error.to_string().contains("QueueDoesNotExist") => false,
             Err(error) => panic!("the SQS server does not say whether it has {url}: {error:#}"),
@@ -239,7 +241,7 @@ impl Sqs {
     }
 
     fn must(&self, action: &str, request: &Value) -> Value {
-        call(&self.client, action, request)
+        call(&self.client, self.region, action, request)
             .unwrap_or_else(|error| panic!("cannot {action} on the SQS server: {error:#}"))
     }
 
@@ -261,6 +263,7 @@ impl Sqs {
         let hello = |address| {
             let made = call(
                 &Client::new(address, None),
+                Self::REGION,
                 "CreateQueue",
                 &json!({"QueueName": "hello"}),
             )?;
@@ -272,7 +275,7 @@ impl Sqs {
             })
         };
         let server = Guarded::start_at(ip, "elasticmq", START_MAX, command, hello)?;
-        let queues = Self::at(server.address, account(server.address));
+        let queues = Self::at(server.address, account(server.address), Self::REGION);
         Ok(Self {
             _server: Some(server),
             ..queues
@@ -280,10 +283,11 @@ impl Sqs {
     }
 
     /// The queues of a server that is kept elsewhere.
-    pub(crate) fn at(address: SocketAddr, account: String) -> Self {
+    pub(crate) fn at(address: SocketAddr, account: String, region: &'static str) -> Self {
         Self {
             _server: None,
             client: Client::new(address, None),
+            region,
             account,
             queues: AtomicU32::new(0),
         }
@@ -309,7 +313,11 @@ aws {{ region = "{}", accountId = "{account}" }}
 }
 
 /// One call of SQS' JSON protocol.
-pub(crate) fn call(client: &Client, action: &str, request: &Value) -> Result<Value> {
+pub(crate) fn call(client: &Client, region: &str, action: &str, request: &Value) -> Result<Value> {
+    // What says whose queues are asked for, as "Authorization header" in the reference of Signature Version 4 has it.
+    let authorization = format!(
+        "AWS4-HMAC-SHA256 Credential=paraflow-test/20240101/{region}/sqs/aws4_request, SignedHeaders=host, Signature=none"
+    );
     let answer = client.send(&Request {
         method: "POST",
         path: "/",
@@ -317,7 +325,7 @@ pub(crate) fn call(client: &Client, action: &str, request: &Value) -> Result<Val
             ("content-type", "application/x-amz-json-1.0"),
             ("x-amz-target", &format!("AmazonSQS.{action}")),
             // Nobody checks it; where there are several regions, it says which one is meant.
-            ("authorization", AUTHORIZATION),
+            ("authorization", &authorization),
         ],
         body: request.to_string().as_bytes(),
     })?;

@@ -4,6 +4,7 @@
 #![allow(clippy::format_collect, reason = "test data is made once")]
 
 mod it {
+    mod as_written;
     mod bad_input;
     mod cluster;
     mod compose;

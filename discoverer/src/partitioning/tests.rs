@@ -90,11 +90,23 @@ fn a_day_range_expands_to_its_hours_in_order_and_to_nothing_else() {
 fn values_with_special_characters_are_found_as_they_are() {
     let world = keys(&["r=a b/x", "r=a%20b/x", "r=a+b/x", "r=ü=1/x", "r=/x", "s=a b/x"]);
     let filtered = partitioning("r=${r}/", &["r=a b,ü=1,a+b"]).unwrap();
-    assert_eq!(walk(&filtered, &world).0, ["r=a b/x", "r=a+b/x", "r=ü=1/x"]);
+    assert_eq!(
+        walk(&filtered, &world).0,
+        ["r=a b/x", "r=a%20b/x", "r=a+b/x", "r=ü=1/x"]
+    );
+    let encoded = partitioning("r=${r}/", &["r=a%20b"]).unwrap();
+    assert_eq!(walk(&encoded, &world).0, ["r=a%20b/x"]);
     let free = partitioning("r=${r}/", &[]).unwrap();
     assert_eq!(walk(&free, &world).0, ["r=a b/x", "r=a%20b/x", "r=a+b/x", "r=ü=1/x"]);
-    let read = free.read("r=ü=1/x").unwrap();
-    assert_eq!(free.partition(read)["r"], "ü=1");
+    for (key, value) in [
+        ("r=ü=1/x", Some("ü=1")),
+        ("r=a%20b%2Fc/x", Some("a b/c")),
+        ("r=100%/x", Some("100%")),
+        ("r=__HIVE_DEFAULT_PARTITION__/x", None),
+    ] {
+        let read = free.read(key).unwrap();
+        assert_eq!(free.partition(read).get("r").map(String::as_str), value, "{key}");
+    }
 }
 
 #[test]
@@ -236,9 +248,9 @@ proptest! {
             "a=${a}/b=${b}/", "${a}-${b}", "${a}-${b}/${a}", "x${a}/${b}-", "${a}/${b}", "${b}-x/${a}/",
         ]),
         filters in prop::sample::select(vec![
-            vec![], vec!["a=1,1-2"], vec!["b=2-1,1", "a=1,1-2,2"], vec!["b=x,2"],
+            vec![], vec!["a=x-1", "b=2"], vec!["a=x%2D1,2"], vec!["a=1:2,1"], vec!["a=1,1-2"], vec!["b=2-1,1", "a=1,1-2,2"], vec!["b=x,2"],
         ]),
-        world in prop::collection::btree_set("(a=|x)?[12x]{1,2}(-[12x]){0,2}/?(b=)?[12x](-[12x])?/?[12x]?", 0..80),
+        world in prop::collection::btree_set("(a=|x)?[12x]{1,2}((-|:|%2d|%3A|%3a)[12x]){0,2}/?(b=)?[12x](-[12x])?/?[12x]?", 0..80),
     ) {
         let partitioning = partitioning(expression, &filters).unwrap();
         let (mut found, _) = walk(&partitioning, &world);

@@ -32,7 +32,8 @@ pub(crate) fn decoded(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether every writer writes a value as it is, so that its prefix is known without looking.
+/// Whether every writer writes a value as it is, so that its prefix is known without looking: these characters are not to
+/// be encoded (RFC 3986, 2.3).
 pub(crate) fn is_written_one_way(value: &str) -> bool {
     value
         .bytes()

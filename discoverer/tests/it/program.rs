@@ -52,7 +52,8 @@ pub(crate) fn assert_success(output: &Output) {
     assert_eq!(output.status.code(), Some(0), "{stderr}");
 }
 
-fn finished(output: &Output) -> Run {
+/// What a finished run gave.
+pub(crate) fn finished(output: &Output) -> Run {
     let stdout = str::from_utf8(&output.stdout).unwrap();
     let items: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for (position, item) in items.iter().enumerate() {

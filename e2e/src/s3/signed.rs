@@ -16,7 +16,7 @@ pub(super) struct Client {
     http: http::Client,
     pub(super) secret: String,
     access_key_id: &'static str,
-    region: &'static str,
+    pub(super) region: &'static str,
 }
 
 impl Client {
