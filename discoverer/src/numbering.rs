@@ -117,6 +117,7 @@ fn item_of(found: Found, terms: &Terms) -> WorkItem {
         run: 1,
         returns: 0,
         tries: 0,
+        crashes: 0,
         job: terms.job.clone(),
         seq: 0,
         uri: object.uri.to_string(),

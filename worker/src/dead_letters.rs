@@ -45,9 +45,11 @@ impl DeadLetters {
         self.keep(letters.iter().map(|letter| json!(letter)))
     }
 
-    /// Keeps an item that was given up.
-    pub fn item(&self, item: &WorkItem, reason: &str) -> io::Result<()> {
-        self.keep([json!({"uri": item.uri, "seq": item.seq, "stage": "read", "reason": reason})])
+    /// Keeps an item that was given up. Whether it is in a file, and not only shown.
+    pub fn item(&self, item: &WorkItem, reason: &str) -> io::Result<bool> {
+        self.keep([json!({"uri": item.uri, "seq": item.seq, "stage": "read", "reason": reason})])?;
+        let place = self.0.lock().expect("no one panics while keeping a dead letter");
+        Ok(matches!(&*place, Place::File(_)))
     }
 
     /// Keeps a line that was to be a work item and is none.

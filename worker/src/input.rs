@@ -22,8 +22,9 @@ const LINE_BYTES_MAX: u64 = 1 << 20;
 const SHOWN_BYTES: usize = 1024;
 /// Nobody else can lease from this process' memory, so its leases need no keeper: they outlast every run.
 pub const FOR_EVER: Duration = Duration::from_hours(24 * 365);
-/// How often an item is tried before it is given up.
-pub const TRIES_MAX: u32 = 5;
+/// How long storage or sink may be out of reach before a worker that reads from a pipe gives up: who waits at the pipe's other end
+/// wants to know.
+pub const OUTAGE_MAX: Duration = Duration::from_mins(3);
 /// A queue that standard input fills.
 #[derive(Debug)]
 pub struct Input {
@@ -36,7 +37,8 @@ impl Default for Input {
     fn default() -> Self {
         let options = memory::Options {
             visibility: FOR_EVER,
-            receives_max: TRIES_MAX,
+            // Nobody else leases, so what was leased before was never lost: tries are counted in the item.
+            receives_max: u32::MAX,
         };
         Self {
             queue: MemoryQueue::new(options),
@@ -120,8 +122,8 @@ impl WorkSource for Input {
         Ok(failed)
     }
 
-    async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<(), queue::Error> {
-        self.queue.release(receipt, delay).await
+    async fn release(&self, receipt: &Receipt, item: &WorkItem, delay: Duration) -> Result<(), queue::Error> {
+        self.queue.release(receipt, item, delay).await
     }
 
     async fn dead_letter(&self, receipt: &Receipt, reason: &str) -> Result<(), queue::Error> {

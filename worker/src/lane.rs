@@ -11,11 +11,11 @@ use pf_work::{
     Counts,
     settle::{Flaw, Outcome},
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
 
 use crate::{
     batch::Reject,
-    delivery::{Leased, Letters, leasing::Taken},
+    delivery::{Leased, Letters, Weather, leasing::Taken},
     ending::{Cause, Ending},
     indexer::{
         bulk::Origin,
@@ -38,6 +38,8 @@ pub struct Shared {
     pub letters: Letters,
     /// What is counted.
     pub metrics: Metrics,
+    /// Whether anything is in reach.
+    pub weather: Arc<Weather>,
     /// The wish to stop, and whom to tell of a destination that fails.
     pub ending: Arc<Ending>,
 }
@@ -46,6 +48,7 @@ pub struct Shared {
 pub struct Work {
     leased: Leased,
     opened: Result<Opened, String>,
+    opened_at: Instant,
 }
 
 impl Work {
@@ -54,7 +57,11 @@ impl Work {
         let Taken { leased, checkpoint } = taken;
         let from = checkpoint.map(|checkpoint| checkpoint.position);
         let opened = opener.open(leased.tracked().item(), from);
-        Self { leased, opened }
+        Self {
+            leased,
+            opened,
+            opened_at: Instant::now(),
+        }
     }
 }
 
@@ -78,7 +85,17 @@ impl<'a> Lane<'a> {
     /// Reads the object to its end, or to where it breaks, and says so to its item. One that comes after the wish to stop is
     /// given back, and one that is not ours any more is left alone.
     pub fn process(&mut self, work: Work) {
-        let Work { leased, opened } = work;
+        let Work {
+            leased,
+            mut opened,
+            opened_at,
+        } = work;
+        self.wait_for_weather();
+        if let Ok(opened) = &mut opened
+            && self.shared.weather.was_bad_since(opened_at)
+        {
+            opened.open_anew();
+        }
         let outcome = if self.shared.ending.shutdown().is_draining() {
             Outcome::Interrupted
         } else if let Some(stopped) = leased.tracked().stopped() {
@@ -94,6 +111,21 @@ impl<'a> Lane<'a> {
             }
         };
         leased.end(outcome);
+    }
+
+    /// In an outage waits until it is over, until it is this lane's turn to try, or until somebody asks to stop.
+    fn wait_for_weather(&mut self) {
+        if self.shared.weather.is_stormy() {
+            // What was gathered is of items that need not wait for this one.
+            self.flush();
+            let Shared { weather, ending, .. } = self.shared;
+            self.runtime.block_on(async {
+                tokio::select! {
+                    () = weather.turn() => {}
+                    () = ending.shutdown().draining() => {}
+                }
+            });
+        }
     }
 
     /// Sends what was gathered.

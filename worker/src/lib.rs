@@ -3,6 +3,7 @@
 
 pub mod args;
 pub mod batch;
+pub mod binding;
 pub mod dead_letters;
 pub mod decompress;
 pub mod delivery;

@@ -68,6 +68,13 @@ impl Opener {
     }
 }
 
+impl Opened {
+    /// Gives up what was fetched ahead: it may have failed in an outage that is over.
+    pub fn open_anew(&mut self) {
+        self.ahead = None;
+    }
+}
+
 impl Source for Opened {
     type Stream = Body;
 

@@ -1,6 +1,6 @@
 //! The command line, checked: whatever is wrong with it is said here, before anything is opened.
 
-use std::{net::SocketAddr, num::NonZero, path::PathBuf, thread, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZero, path::PathBuf, thread, time::Duration};
 
 use jiff::SignedDuration;
 use pf_storage::ObjectUri;
@@ -8,6 +8,7 @@ use pf_work::sqs;
 
 use crate::{
     args::{self, Args},
+    binding,
     delivery::budget::Limit,
     indexer::elasticsearch,
     predicate::{FieldPath, Predicate},
@@ -28,6 +29,8 @@ pub struct Plan {
     pub prefetch: Prefetch,
     /// Where a job's state is kept.
     pub state: Option<ObjectUri>,
+    /// What documents and their destination depend on, which is bound in the job's state.
+    pub binding: BTreeMap<String, String>,
     /// Who this worker is.
     pub worker: String,
     /// Where dead letters go, where no state is kept.
@@ -120,6 +123,7 @@ impl Prefetch {
 impl Plan {
     /// Checks what was typed. The error names the flag and says what would be right.
     pub fn new(args: Args) -> Result<Self, String> {
+        let binding = binding::of(&args);
         let Args {
             input,
             sqs_queue_url,
@@ -215,6 +219,7 @@ impl Plan {
             input,
             destination,
             state,
+            binding,
             worker,
             max_rejected,
             threads,

@@ -11,12 +11,13 @@ use std::{
 };
 
 use anyhow::Context as _;
+use futures::{FutureExt as _, StreamExt as _};
 use pf_state::StateDir;
 use pf_storage::{ObjectUri, Storage};
 use pf_telemetry::{Health, Progress, Shutdown, progress::Snapshot, report, server::Server};
 use pf_work::{
     WorkSource, queue,
-    settle::Flaw,
+    settle::{Flaw, TRIES_MAX},
     sqs::{self, SqsQueue},
 };
 use prometheus::Registry;
@@ -30,7 +31,7 @@ use tokio::{
 use crate::{
     dead_letters::DeadLetters,
     delivery::{
-        ErrorBudget, Keeper, Letters, Settler, States, Untold,
+        Account, ErrorBudget, Keeper, Letters, Settler, States, Untold, Weather, Witness,
         leasing::{Leasing, Until},
         letters::Place,
     },
@@ -84,11 +85,11 @@ pub async fn run(plan: Plan) -> anyhow::Result<ExitCode> {
     if let Some(server) = server {
         server.stop().await?;
     }
-    let offered = worked?;
+    let worked = worked?;
     if matches!(plan.destination, Destination::Stats) {
         tell(&report)?;
     }
-    Ok(verdict(&plan, &report, offered, &ending))
+    Ok(verdict(&plan, &report, worked, &ending))
 }
 
 /// Returns when somebody asked to stop, and the time for it is over.
@@ -103,7 +104,9 @@ struct Source {
     visibility: Duration,
     polls: usize,
     until: Until,
-    tries_max: Option<u32>,
+    tries_max: u32,
+    /// How long an outage is waited for.
+    outage_max: Option<Duration>,
     stdin: Option<Arc<Input>>,
     sqs: Option<SqsQueue>,
 }
@@ -116,7 +119,8 @@ impl Source {
             visibility: input::FOR_EVER,
             polls: 1,
             until: Until::Ended(Arc::clone(&input)),
-            tries_max: Some(input::TRIES_MAX),
+            tries_max: TRIES_MAX,
+            outage_max: Some(input::OUTAGE_MAX),
             stdin: Some(input),
             sqs: None,
         }
@@ -129,7 +133,8 @@ impl Source {
             visibility: queue.visibility(),
             polls: options.polls,
             until: options.exit_when_idle.map_or(Until::Asked, Until::Idle),
-            tries_max: None,
+            tries_max: queue.receives_max().unwrap_or(TRIES_MAX),
+            outage_max: None,
             stdin: None,
             sqs: Some(queue),
         })
@@ -167,7 +172,16 @@ impl Source {
     }
 }
 
-/// Works until the end. The result is how many items there were.
+/// What came of working, beside what is counted.
+#[derive(Debug, Clone, Copy, Default)]
+struct Worked {
+    /// How many items there were.
+    offered: u64,
+    /// Of how many of them the last word was no settlement that the queue took.
+    owed: usize,
+}
+
+/// Works until the end.
 async fn work(
     plan: &Plan,
     registry: &Registry,
@@ -175,17 +189,23 @@ async fn work(
     dead_letters: DeadLetters,
     ending: &Arc<Ending>,
     health: &Health,
-) -> anyhow::Result<u64> {
+) -> anyhow::Result<Worked> {
     // All that may be missing is looked at before the first lease.
     let Some((outlets, states, source)) = open(plan, registry, ending).await? else {
-        return Ok(0);
+        return Ok(Worked::default());
     };
     health.set_ready(true);
     let dead_letters = Arc::new(dead_letters);
     let budget = Arc::new(ErrorBudget::new(plan.max_rejected.clone()));
+    let weather = Arc::new(Weather::new(source.outage_max));
+    let account = Arc::new(match source.until {
+        Until::Idle(_) => Account::kept(),
+        Until::Ended(_) | Until::Asked => Account::default(),
+    });
     let keeper = Arc::new(Keeper::new(
         Arc::clone(&source.queue),
         source.visibility,
+        Arc::clone(ending),
         metrics.clone(),
     ));
     let (events, settler_events) = unbounded_channel();
@@ -202,6 +222,10 @@ async fn work(
         states: states.clone(),
         dead_letters: Arc::clone(&dead_letters),
         tries_max: source.tries_max,
+        witness: Arc::new(witness(plan, states.as_ref())),
+        weather: Arc::clone(&weather),
+        account: Arc::clone(&account),
+        budget: Arc::clone(&budget),
         ending: Arc::clone(ending),
         metrics: metrics.clone(),
     };
@@ -211,7 +235,10 @@ async fn work(
         polls: source.polls,
         until: source.until.clone(),
         keeper: Arc::clone(&keeper),
-        states,
+        states: states.clone(),
+        tries_max: source.tries_max,
+        weather: Arc::clone(&weather),
+        account: Arc::clone(&account),
         settler: events,
         budget: Arc::clone(&budget),
         ending: Arc::clone(ending),
@@ -222,6 +249,7 @@ async fn work(
         outlets,
         letters,
         metrics: metrics.clone(),
+        weather,
         ending: Arc::clone(ending),
     };
     let offered = AtomicU64::new(0);
@@ -253,11 +281,78 @@ async fn work(
         all = all => all?,
         () = keeper.run() => {}
         () = watch(metrics, &source, &offered) => {}
+        () = watch_budget(&budget, states.as_deref(), ending) => {}
+    }
+    if let Some(states) = states.filter(|_| budget.is_limited()) {
+        look_at_ledger(&budget, &states).await;
     }
     if let Some(reason) = budget.spent_at_end() {
         ending.stop(Cause::ErrorBudgetSpent { reason });
     }
-    Ok(source.total(&offered, metrics))
+    Ok(Worked {
+        offered: source.total(&offered, metrics),
+        owed: account.owed_count(),
+    })
+}
+
+/// Looks whether an object can be read, by its first byte, or the books, if they are in the same storage.
+fn witness(plan: &Plan, states: Option<&Arc<States>>) -> Witness {
+    let storage = Storage::new(plan.storage.clone());
+    let witness = Witness::new(move |item| {
+        let storage = storage.clone();
+        async move {
+            let Ok(uri) = item.uri.parse::<ObjectUri>() else {
+                return false;
+            };
+            let mut stream = storage.read(&uri, item.etag.as_deref(), 0..1);
+            matches!(stream.next().await, Some(Ok(_)))
+        }
+        .boxed()
+    });
+    let (Some(states), Some(ObjectUri::S3 { .. })) = (states, &plan.state) else {
+        return witness;
+    };
+    let states = Arc::clone(states);
+    witness.or_books(move |item| {
+        let states = Arc::clone(&states);
+        let (job, is_there) = (item.job.clone(), item.uri.starts_with("s3://"));
+        async move { is_there && states.can_be_read(&job).await }.boxed()
+    })
+}
+
+/// The shortest time from one look at the ledger to the next.
+const LEDGER_LOOK_EVERY: Duration = Duration::from_mins(1);
+/// Looking takes no more than this share of the time.
+const LEDGER_LOOK_SHARE: u32 = 20;
+
+/// Looks now and then at what the other workers of the job rejected, for ever.
+async fn watch_budget(budget: &ErrorBudget, states: Option<&States>, ending: &Ending) {
+    let Some(states) = states.filter(|_| budget.is_limited()) else {
+        return std::future::pending().await;
+    };
+    let mut pause = LEDGER_LOOK_EVERY;
+    loop {
+        tokio::time::sleep(pause).await;
+        let began = Instant::now();
+        if let Some(reason) = look_at_ledger(budget, states).await {
+            ending.stop(Cause::ErrorBudgetSpent { reason });
+        }
+        pause = LEDGER_LOOK_EVERY.max(began.elapsed() * LEDGER_LOOK_SHARE);
+    }
+}
+
+/// Tells the budget what the ledger has. Whether too much was rejected, in words.
+async fn look_at_ledger(budget: &ErrorBudget, states: &States) -> Option<String> {
+    match states.settled_counts().await {
+        Ok(counts) => budget.ledger_has(counts.records_in, counts.records_rejected),
+        Err(error) => {
+            tracing::warn!(
+                "cannot see in the ledger how many records other workers rejected: {}",
+                input::reason(&error)
+            );
+            None
+        }
+    }
 }
 
 /// Connects to everything. None: somebody refused, which the ending knows.
@@ -297,7 +392,7 @@ fn states(plan: &Plan, root: &ObjectUri) -> Arc<States> {
     });
     let root = root.clone();
     let open = move |job: &str| StateDir::new(storage.clone(), &root, job);
-    Arc::new(States::new(plan.worker.clone(), open))
+    Arc::new(States::new(plan.worker.clone(), open).bound_to(plan.binding.clone()))
 }
 
 /// Shows progress for ever.
@@ -325,7 +420,8 @@ fn tell(report: &Report) -> anyhow::Result<()> {
     }
 }
 
-fn verdict(plan: &Plan, report: &Report, offered: u64, ending: &Ending) -> ExitCode {
+fn verdict(plan: &Plan, report: &Report, worked: Worked, ending: &Ending) -> ExitCode {
+    let Worked { offered, owed } = worked;
     match ending.cause() {
         Some(Cause::OutputClosed) => {
             tracing::info!(
@@ -354,6 +450,13 @@ fn verdict(plan: &Plan, report: &Report, offered: u64, ending: &Ending) -> ExitC
             report.objects,
         );
         return ExitCode::from(if plan.is_endless() { 0 } else { EXIT_FAILED });
+    }
+    if owed > 0 {
+        tracing::error!(
+            "{owed} of {offered} leased items are not settled as far as this worker knows: they were given back, lost to others, or \
+             the queue could not be told"
+        );
+        return ExitCode::from(EXIT_FAILED);
     }
     if report.objects_failed + report.records_rejected > 0 {
         tracing::warn!(

@@ -27,6 +27,7 @@ fn item(seq: u64) -> WorkItem {
         run: 1,
         returns: 0,
         tries: 0,
+        crashes: 0,
         job: JOB.to_owned(),
         seq,
         uri: format!("s3://logs/{seq}.ndjson"),

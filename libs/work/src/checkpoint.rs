@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Counts;
+use crate::{ByteRange, Counts, WorkItem};
 
 /// The highest position in an object below which every record is acknowledged or dead-lettered.
 ///
@@ -15,6 +15,18 @@ pub struct Checkpoint {
     pub job: String,
     /// The work item's number in its job.
     pub seq: u64,
+    /// Which life of the job: the same number means another item in another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life: Option<String>,
+    /// The object.
+    #[serde(default)]
+    pub uri: String,
+    /// The range of the object that the item covers; absent for the whole object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<ByteRange>,
+    /// How many of the item's crashes there had been when this was written: since then it made progress.
+    #[serde(default)]
+    pub crashes: u32,
     /// The entity tag of the object that was read.
     pub etag: String,
     /// Where to go on.
@@ -22,6 +34,19 @@ pub struct Checkpoint {
     /// What became of the records below it: whoever goes on counts from here, so that the ledger has the whole item.
     #[serde(default)]
     pub counts: Counts,
+}
+
+impl Checkpoint {
+    /// Whether it is of this item, and of this version of its object: numbers are given anew in another life, and a place in
+    /// one object is none in another.
+    pub fn is_of(&self, item: &WorkItem) -> bool {
+        self.job == item.job
+            && self.seq == item.seq
+            && self.life == item.life
+            && self.uri == item.uri
+            && self.range == item.range
+            && item.etag.as_deref() == Some(&self.etag)
+    }
 }
 
 /// A place in an object where reading can start again.

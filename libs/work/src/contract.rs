@@ -60,6 +60,7 @@ fn clauses<B: Bench>(bench: &impl AsyncFn(Leases) -> B) -> Vec<LocalBoxFuture<'_
         async { a_lease_that_runs_out_gives_the_item_to_the_next(&bench(RunOut).await).await }.boxed_local(),
         async { an_extended_lease_outlives_its_first_deadline(&bench(RunOut).await).await }.boxed_local(),
         async { a_released_item_comes_back_after_its_delay(&bench(Hold).await).await }.boxed_local(),
+        async { an_item_that_is_given_back_again_and_again_is_never_given_up(&bench(Hold).await).await }.boxed_local(),
         async { a_dead_letter_is_kept_and_never_leased_again(&bench(RunOut).await).await }.boxed_local(),
         async { an_item_that_is_never_settled_ends_as_a_dead_letter(&bench(RunOut).await).await }.boxed_local(),
         async { a_lost_lease_fails_alone(&bench(Hold).await).await }.boxed_local(),
@@ -75,6 +76,7 @@ pub fn item(seq: u64) -> WorkItem {
         run: 1,
         returns: 0,
         tries: 0,
+        crashes: 0,
         job: "contract".to_owned(),
         seq,
         uri: format!("file:///contract/{seq}"),
@@ -155,6 +157,7 @@ pub async fn a_lease_that_runs_out_gives_the_item_to_the_next(bench: &impl Bench
     bench.pass(bench.moment()).await;
     let second = lease_one(bench).await;
     assert_eq!((second.item.seq, second.receive_count), (first.item.seq, 2));
+    assert_eq!((first.lost_leases, second.lost_leases), (0, 1));
     assert_ne!(first.receipt, second.receipt, "each lease has a receipt of its own");
 }
 
@@ -174,8 +177,14 @@ pub async fn a_released_item_comes_back_after_its_delay(bench: &impl Bench) {
     offer(bench, 0..2).await;
     let mut leases = lease(bench, 2).await;
     let (later, now) = (leases.remove(0), leases.remove(0));
+    let as_it_comes_back = |lease: &Lease| WorkItem {
+        returns: lease.item.returns + 1,
+        tries: 3,
+        ..lease.item.clone()
+    };
     let release = async |lease: &Lease, delay| {
-        let released = bench.source().release(&lease.receipt, delay).await;
+        let item = as_it_comes_back(lease);
+        let released = bench.source().release(&lease.receipt, &item, delay).await;
         released.expect("a lease can be released");
     };
     release(&later, bench.moment() * 2).await;
@@ -189,7 +198,32 @@ pub async fn a_released_item_comes_back_after_its_delay(bench: &impl Bench) {
     bench.pass(bench.moment() * 2).await;
     let second = lease_one(bench).await;
     assert_eq!(second.item.seq, later.item.seq, "the delay is over");
-    assert_eq!(second.receive_count, 2, "a release does not undo that it was leased");
+    for (back, lease) in [(first, now), (second, later)] {
+        assert_eq!(
+            back.item,
+            as_it_comes_back(&lease),
+            "it comes back as it was given back"
+        );
+        assert_eq!(
+            (back.receive_count, back.lost_leases),
+            (1, 0),
+            "what was given back was not lost"
+        );
+    }
+}
+
+/// Giving back costs nothing, however often.
+pub async fn an_item_that_is_given_back_again_and_again_is_never_given_up(bench: &impl Bench) {
+    offer(bench, 0..1).await;
+    for returns in 1..=bench.receives_max() + 2 {
+        let lease = lease_one(bench).await;
+        assert_eq!((lease.receive_count, lease.item.returns), (1, returns - 1));
+        let item = WorkItem { returns, ..lease.item };
+        let released = bench.source().release(&lease.receipt, &item, Duration::ZERO).await;
+        released.expect("a lease can be released");
+    }
+    lease_one(bench).await;
+    assert_eq!(bench.dead_letters().await, BTreeSet::new());
 }
 
 /// Given up, and kept.
@@ -245,7 +279,10 @@ pub async fn a_lease_of_long_ago_settles_nothing(bench: &impl Bench) {
     assert_eq!(bench.source().extend(&held, bench.moment() * 10).await, Ok(vec![]));
     let source = bench.source();
     assert_eq!(source.dead_letter(&lost, "late").await, Err(Error::LeaseLost));
-    assert_eq!(source.release(&lost, Duration::ZERO).await, Err(Error::LeaseLost));
+    assert_eq!(
+        source.release(&lost, &item(0), Duration::ZERO).await,
+        Err(Error::LeaseLost)
+    );
     assert_nothing_to_lease(bench, "somebody else holds the item").await;
     assert_eq!(source.complete(&held).await, Ok(vec![]));
     assert_eq!(bench.dead_letters().await, BTreeSet::new());

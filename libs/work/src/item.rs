@@ -56,6 +56,10 @@ pub struct WorkItem {
     /// neighbour do not count.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub tries: u32,
+    /// How often a worker ended without a word while it had the item, as far as that was known when the item was sent anew: with
+    /// any, it is read alone. What SQS counts of the message itself comes on top.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub crashes: u32,
     /// When the discoverer offered the item.
     pub enqueued_at: Timestamp,
 }

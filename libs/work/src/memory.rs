@@ -173,6 +173,7 @@ impl State {
                 item: entry.item.clone(),
                 receipt: Receipt(number.to_string()),
                 receive_count: entry.receive_count,
+                lost_leases: entry.receive_count - 1,
                 deadline,
             });
             self.leased.insert(number, (entry, deadline));
@@ -238,8 +239,12 @@ impl WorkSource for MemoryQueue {
         Ok(each(receipts, |receipt| self.take(receipt).map(drop)))
     }
 
-    async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<(), Error> {
-        let entry = self.take(receipt)?;
+    async fn release(&self, receipt: &Receipt, item: &WorkItem, delay: Duration) -> Result<(), Error> {
+        self.take(receipt)?;
+        let entry = Entry {
+            item: item.clone(),
+            receive_count: 0,
+        };
         let mut state = self.state();
         let number = state.number();
         state.delayed.insert((Instant::now() + delay, number), entry);

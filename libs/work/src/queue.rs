@@ -5,6 +5,8 @@
 //! - No order is promised.
 //! - A lease is the right to process an item until its deadline. The holder extends it while it works; the queue never
 //!   does. A lease that ran out is lost: completing it may still succeed, but the item may be leased again already.
+//! - An item that is given back counts as never leased. What is counted as leased before was lost: by a worker that died, or
+//!   one that came too late.
 //! - `Ok` of [`WorkSource::complete`] says that the queue took the completion, not that nobody else holds the item.
 //! - Calls on several entries fail per entry: what failed is named, and everything that isn't named was done.
 //!
@@ -24,10 +26,30 @@ pub struct Lease {
     pub item: WorkItem,
     /// Names this lease towards the queue; another lease of the same item has another receipt.
     pub receipt: Receipt,
-    /// How often the item was leased, this lease included: 1 for the first time.
+    /// How often the item was leased since it was last sent, this lease included: 1 for the first time.
     pub receive_count: u32,
+    /// Of the leases before this one, those that ended without a word: their workers died, or lost them. 0 where the queue
+    /// can't tell them from leases that were given back.
+    pub lost_leases: u32,
     /// Until when the lease holds if nobody extends it.
     pub deadline: Instant,
+}
+
+impl Lease {
+    /// How often a worker ended without a word while it had the item, as far as anybody knows.
+    pub fn crashes(&self) -> u32 {
+        self.item.crashes.saturating_add(self.lost_leases)
+    }
+
+    /// The item as it is to come back when it is given back. `was_read` says whether anything of it was.
+    pub fn given_back(&self, was_read: bool) -> WorkItem {
+        let was_begun = was_read || self.receive_count > 1;
+        WorkItem {
+            returns: self.item.returns.saturating_add(u32::from(was_begun)),
+            crashes: self.crashes(),
+            ..self.item.clone()
+        }
+    }
 }
 
 /// A queue's name for one lease; only its queue can read it.
@@ -94,8 +116,16 @@ pub trait WorkSource: Send + Sync {
     /// Takes the items out of the queue: they are done.
     async fn complete(&self, receipts: &[Receipt]) -> Result<Vec<Failed>, Error>;
 
-    /// Gives an item back, to be leased again after `delay`.
-    async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<(), Error>;
+    /// Gives an item back, to be leased again after `delay`, as `item`: what changed of it meanwhile (how often it was given
+    /// back, how often it failed) travels with it. It comes back as if it had never been leased, so that a queue that counts
+    /// leases counts only those that ended without a word. Who loses the answer may find it in the queue twice.
+    async fn release(&self, receipt: &Receipt, item: &WorkItem, delay: Duration) -> Result<(), Error>;
+
+    /// Whether [`WorkSource::dead_letter`] has a place to keep items in. If not, who gives one up must keep it elsewhere
+    /// before completing it.
+    fn keeps_dead_letters(&self) -> bool {
+        true
+    }
 
     /// Takes an item out of the queue and keeps it with `reason` where it can be offered again.
     async fn dead_letter(&self, receipt: &Receipt, reason: &str) -> Result<(), Error>;

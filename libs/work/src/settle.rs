@@ -3,15 +3,17 @@
 //! | what happened | what follows |
 //! |---|---|
 //! | all records are written or dead-lettered | complete |
-//! | network, 5xx, 429, throttling, past the budget of retries | release with a delay that grows |
-//! | a worker that was asked to stop | release at once |
+//! | storage or sink are out of reach for everybody | release with a delay; it costs no try |
+//! | this object is out of reach while others are read well | release with a delay that grows; after so many tries, dead letter |
+//! | a worker that was asked to stop | release at once; it costs no try |
 //! | the lease ran out, or was taken away | nothing: somebody else has the item |
 //! | gone, changed, truncated, corrupt, of an unsupported kind | dead letter |
 //! | no permission, no such target, a script that doesn't compile | release, and the worker stops |
 //! | more rejected records than the error budget | release, and the worker stops |
 //!
-//! One bad record is no row of it: the record is dead-lettered and the item goes on. Neither is an item that kills its
-//! worker again and again: nobody is left to settle it, so the queue's own redrive policy moves it.
+//! One bad record is no row of it: the record is dead-lettered and the item goes on. An item that kills its worker again and
+//! again is judged by [`is_spent`] before it is read once more; where no worker lives long enough for that, the queue's own
+//! redrive policy moves it.
 
 use std::time::Duration;
 
@@ -66,6 +68,11 @@ pub enum Outcome {
         /// What was out of reach.
         reason: String,
     },
+    /// This object could not be read for longer than we retry, while others could: it failed for its own sake.
+    Failing {
+        /// What was out of reach.
+        reason: String,
+    },
     /// The worker was asked to stop before the item's end.
     Interrupted,
     /// The lease is lost: the queue gave the item to somebody else, or will.
@@ -98,6 +105,8 @@ pub enum Settlement {
     Release {
         /// How long nobody should lease it.
         delay: Duration,
+        /// Whether it failed for its own sake, which is a try of it.
+        is_try: bool,
     },
     /// Leave the item to whoever holds it now.
     Abandon,
@@ -117,22 +126,43 @@ pub enum Settlement {
 
 /// The delay after the first failed try; it doubles with each further one.
 pub const DELAY_FIRST: Duration = Duration::from_secs(10);
-/// The longest delay. SQS takes up to twelve hours, but a job that recovered shouldn't wait that long.
+/// The longest delay, which is also the longest that SQS takes for a new message.
 pub const DELAY_MAX: Duration = Duration::from_mins(15);
 
-/// Decides what becomes of an item that was leased for the `receive_count`-th time (from 1).
-///
-/// How often an item is tried in all is the queue's to say, with its redrive policy: here a release is never the last.
-pub fn settle(outcome: Outcome, receive_count: u32) -> Settlement {
+/// How often an item is tried where no redrive policy says so.
+pub const TRIES_MAX: u32 = 5;
+
+/// Whether an item with so many failures of its own since its last progress has had all its tries.
+pub fn is_spent(failures: u32, tries_max: u32) -> bool {
+    failures >= tries_max.max(1)
+}
+
+/// Decides what becomes of an item that failed `failures` times for its own sake before this and since its last progress, of
+/// `tries_max` times that it may.
+pub fn settle(outcome: Outcome, failures: u32, tries_max: u32) -> Settlement {
     match outcome {
         Outcome::Finished => Settlement::Complete,
-        Outcome::Unavailable { .. } => {
-            let doublings = receive_count.saturating_sub(1).min(16);
+        Outcome::Unavailable { .. } => Settlement::Release {
+            delay: DELAY_FIRST,
+            is_try: false,
+        },
+        Outcome::Failing { reason } => {
+            let tries = failures.saturating_add(1);
+            if is_spent(tries, tries_max) {
+                return Settlement::DeadLetter {
+                    flaw: Flaw::Other,
+                    reason: format!("given up after {tries} tries, while other objects were read well: {reason}"),
+                };
+            }
             Settlement::Release {
-                delay: (DELAY_FIRST * 2_u32.pow(doublings)).min(DELAY_MAX),
+                delay: (DELAY_FIRST * 2_u32.pow(failures.min(16))).min(DELAY_MAX),
+                is_try: true,
             }
         }
-        Outcome::Interrupted => Settlement::Release { delay: Duration::ZERO },
+        Outcome::Interrupted => Settlement::Release {
+            delay: Duration::ZERO,
+            is_try: false,
+        },
         Outcome::LeaseLost => Settlement::Abandon,
         Outcome::Broken { flaw, reason } => Settlement::DeadLetter { flaw, reason },
         Outcome::Refused { reason } | Outcome::ErrorBudgetSpent { reason } => Settlement::ReleaseAndStop { reason },
@@ -149,38 +179,56 @@ mod tests {
 
     #[test]
     fn a_finished_item_is_complete() {
-        assert_eq!(settle(Outcome::Finished, 3), Settlement::Complete);
+        assert_eq!(settle(Outcome::Finished, 3, 3), Settlement::Complete);
     }
 
     #[test]
-    fn an_unavailable_object_is_released_with_a_delay_that_doubles_up_to_a_limit() {
-        let delay = |count| match settle(Outcome::Unavailable { reason: reason() }, count) {
-            Settlement::Release { delay } => delay.as_secs(),
-            other => panic!("must be released, not {other:?}"),
+    fn an_outage_costs_no_try_however_often_it_comes() {
+        for failures in [0, 1, 100, u32::MAX] {
+            let settlement = settle(Outcome::Unavailable { reason: reason() }, failures, 3);
+            let (delay, is_try) = (DELAY_FIRST, false);
+            assert_eq!(settlement, Settlement::Release { delay, is_try });
+        }
+    }
+
+    #[test]
+    fn an_object_that_fails_alone_is_tried_again_later_and_later_and_then_given_up() {
+        let delay = |failures, tries_max| match settle(Outcome::Failing { reason: reason() }, failures, tries_max) {
+            Settlement::Release { delay, is_try: true } => Some(delay.as_secs()),
+            Settlement::DeadLetter { reason, .. } => {
+                assert!(reason.contains("tries") && reason.ends_with("because"), "{reason}");
+                None
+            }
+            other => panic!("must be released or given up, not {other:?}"),
         };
-        assert_eq!([0, 1, 2, 3, 4].map(delay), [10, 10, 20, 40, 80]);
-        assert_eq!([8, 100, u32::MAX].map(delay), [900; 3]);
+        assert_eq!(
+            [0, 1, 2, 3, 4].map(|failures| delay(failures, 5)),
+            [Some(10), Some(20), Some(40), Some(80), None]
+        );
+        assert_eq!(delay(100, 1000), Some(900), "up to a limit");
+        assert_eq!([delay(0, 1), delay(0, 0), delay(u32::MAX, 3)], [None; 3]);
     }
 
     #[test]
-    fn an_interrupted_item_is_released_at_once() {
+    fn an_interrupted_item_is_released_at_once_and_at_no_cost() {
+        let (delay, is_try) = (Duration::ZERO, false);
         assert_eq!(
-            settle(Outcome::Interrupted, 1),
-            Settlement::Release { delay: Duration::ZERO }
+            settle(Outcome::Interrupted, 1, 1),
+            Settlement::Release { delay, is_try }
         );
     }
 
     #[test]
     fn an_item_whose_lease_is_lost_is_left_to_its_new_holder() {
-        assert_eq!(settle(Outcome::LeaseLost, 1), Settlement::Abandon);
+        assert_eq!(settle(Outcome::LeaseLost, 1, 5), Settlement::Abandon);
     }
 
     #[test]
     fn a_broken_object_is_a_dead_letter_however_often_it_was_tried() {
-        for (count, flaw) in [1, 2, 100].into_iter().zip(Flaw::ALL) {
+        for (count, flaw) in [0, 1, 100].into_iter().zip(Flaw::ALL) {
             let broken = Outcome::Broken { flaw, reason: reason() };
             let letter = Settlement::DeadLetter { flaw, reason: reason() };
-            assert_eq!(settle(broken, count), letter);
+            assert_eq!(settle(broken, count, 5), letter);
         }
     }
 
@@ -190,7 +238,7 @@ mod tests {
             Outcome::Refused { reason: reason() },
             Outcome::ErrorBudgetSpent { reason: reason() },
         ] {
-            assert_eq!(settle(outcome, 1), Settlement::ReleaseAndStop { reason: reason() });
+            assert_eq!(settle(outcome, 1, 1), Settlement::ReleaseAndStop { reason: reason() });
         }
     }
 }

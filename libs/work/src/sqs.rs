@@ -5,7 +5,7 @@
 //! never comes back again and again.
 //!
 //! `message` reads bodies, `held` knows which items of a message are settled, `batch` makes calls on several entries,
-//! `start` checks the queue before anything is done, `letters` keeps dead letters and reads them, `identity` says who signs,
+//! `start` checks the queue before anything is done and `permissions` what we may do, `letters` keeps dead letters and reads them, `identity` says who signs,
 //! `fault` makes sense of errors. Only this room knows the SQS SDK.
 
 mod address;
@@ -17,12 +17,16 @@ mod held;
 mod identity;
 mod letters;
 mod message;
+mod permissions;
 mod source;
 mod start;
 
 use std::{
     error::Error as StdError,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -139,7 +143,7 @@ impl Default for Patience {
 pub enum Role {
     /// To offer items.
     Sink,
-    /// To lease them: there must be a dead-letter queue for those that are given up.
+    /// To lease and settle them.
     Source,
 }
 
@@ -158,8 +162,12 @@ struct Inner {
     options: Options,
     /// As given, or as the queue says.
     visibility: Duration,
-    /// As given, or as the redrive policy says.
+    /// As given, or as the redrive policy says; none: there is no place for dead letters.
     dead_letter_url: Option<String>,
+    /// How often a message is received before the redrive policy moves it.
+    receives_max: Option<u32>,
+    /// Whether what is given back can be sent anew. If not it is made visible again, which the redrive policy counts.
+    may_send: AtomicBool,
     held: Mutex<Held>,
     /// How many tasks work behind the callers' backs: polls that nobody waits for any more, rubbish on its way.
     busy: watch::Sender<usize>,
@@ -174,6 +182,11 @@ impl SqsQueue {
     /// The dead-letter queue's URL.
     pub fn dead_letter_url(&self) -> Option<&str> {
         self.inner.dead_letter_url.as_deref()
+    }
+
+    /// How often a message is received before the redrive policy moves it; none without such a policy.
+    pub fn receives_max(&self) -> Option<u32> {
+        self.inner.receives_max
     }
 
     /// How much is in the queue. SQS' counters are approximate, and lag by up to a minute: they may hint at the end of a
@@ -219,6 +232,22 @@ impl Inner {
         E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
     {
         fault::of_call(action, &self.options.url, error)
+    }
+
+    /// Whether what is given back can be sent anew, as far as is known.
+    fn may_send(&self) -> bool {
+        self.may_send.load(Ordering::Relaxed)
+    }
+
+    /// From now on nothing is sent anew. Said once.
+    fn give_up_sending(&self, reason: &str) {
+        if self.may_send.swap(false, Ordering::Relaxed) {
+            tracing::warn!(
+                "items that are given back cannot be sent anew, so each time counts as a receive for the redrive policy: \
+                 allow sqs:SendMessage on {}: {reason}",
+                self.options.url
+            );
+        }
     }
 
     /// Runs a task that nobody waits for but [`SqsQueue::quiet`].

@@ -51,12 +51,18 @@ impl fmt::Display for Limit {
     }
 }
 
-/// What a worker read and rejected, against the bound.
+/// What was read and rejected, against the bound: by this worker, and by the others of the job as far as the ledger says.
 #[derive(Debug, Default)]
 pub struct ErrorBudget {
     limits: Vec<Limit>,
     read: AtomicU64,
     rejected: AtomicU64,
+    /// Of these, what the ledger has of this worker.
+    noted_read: AtomicU64,
+    noted_rejected: AtomicU64,
+    /// What the ledger has of the others.
+    others_read: AtomicU64,
+    others_rejected: AtomicU64,
 }
 
 impl ErrorBudget {
@@ -66,6 +72,27 @@ impl ErrorBudget {
             limits,
             ..Self::default()
         }
+    }
+
+    /// Whether anything is bounded.
+    pub fn is_limited(&self) -> bool {
+        !self.limits.is_empty()
+    }
+
+    /// Notes what this worker wrote into the ledger.
+    pub fn noted(&self, records_read: u64, records_rejected: u64) {
+        self.noted_read.fetch_add(records_read, Ordering::Relaxed);
+        self.noted_rejected.fetch_add(records_rejected, Ordering::Relaxed);
+    }
+
+    /// Notes what the ledger has of all workers. If too many were rejected, says so in words.
+    pub fn ledger_has(&self, records_read: u64, records_rejected: u64) -> Option<String> {
+        let others = |all: u64, noted: &AtomicU64| all.saturating_sub(noted.load(Ordering::Relaxed));
+        self.others_read
+            .store(others(records_read, &self.noted_read), Ordering::Relaxed);
+        self.others_rejected
+            .store(others(records_rejected, &self.noted_rejected), Ordering::Relaxed);
+        self.spent(SAMPLE_RECORDS)
     }
 
     /// Notes records that were read.
@@ -88,7 +115,12 @@ impl ErrorBudget {
     }
 
     fn spent(&self, sample_min: u64) -> Option<String> {
-        let (read, rejected) = (self.read.load(Ordering::Relaxed), self.rejected.load(Ordering::Relaxed));
+        let sum = |own: &AtomicU64, others: &AtomicU64| {
+            own.load(Ordering::Relaxed)
+                .saturating_add(others.load(Ordering::Relaxed))
+        };
+        let read = sum(&self.read, &self.others_read);
+        let rejected = sum(&self.rejected, &self.others_rejected);
         let is_spent = |limit: &&Limit| match limit {
             Limit::Records(records) => rejected > *records,
             Limit::Percent(percent) => read >= sample_min && rejected as f64 > read as f64 * percent / 100.0,
@@ -130,6 +162,18 @@ mod tests {
         assert!(budget.spent_at_end().is_some());
         budget.read(1);
         assert!(budget.rejected(1).is_some());
+    }
+
+    #[test]
+    fn what_others_rejected_counts_too_and_what_is_our_own_counts_once() {
+        let budget = ErrorBudget::new(vec![Limit::Records(10)]);
+        budget.read(20);
+        assert_eq!(budget.rejected(4), None);
+        budget.noted(10, 3);
+        // Of the nine in the ledger three are ours, and a fourth of ours is not there yet.
+        assert_eq!(budget.ledger_has(50, 9), None);
+        assert!(budget.rejected(1).is_some_and(|told| told.starts_with("11 of 60")));
+        assert!(budget.ledger_has(50, 10).is_some());
     }
 
     #[test]

@@ -10,10 +10,13 @@ use pf_work::{
     WorkSource,
     queue::{Error, Failed, Receipt},
 };
-use tokio::time::sleep;
+use tokio::{sync::Notify, time::sleep};
 
 use super::tracked::Tracked;
-use crate::metrics::Metrics;
+use crate::{
+    ending::{Cause, Ending},
+    metrics::Metrics,
+};
 
 /// A lease is extended when a third of it is over: two more tries are left before it runs out.
 const EXTENSIONS_PER_LEASE: u32 = 3;
@@ -30,17 +33,23 @@ pub struct Keeper {
     held: Mutex<BTreeMap<String, Arc<Tracked>>>,
     /// Held while extensions are on their way: who settles waits for it, so that no extension comes behind a release.
     extending: tokio::sync::Mutex<()>,
+    /// Rung when leases are let go.
+    fewer: Notify,
+    /// Whom to tell of a queue that refuses.
+    ending: Arc<Ending>,
     metrics: Metrics,
 }
 
 impl Keeper {
     /// A keeper of leases that `queue` gives for `visibility` each.
-    pub fn new(queue: Arc<dyn WorkSource>, visibility: Duration, metrics: Metrics) -> Self {
+    pub fn new(queue: Arc<dyn WorkSource>, visibility: Duration, ending: Arc<Ending>, metrics: Metrics) -> Self {
         Self {
             queue,
             visibility,
             held: Mutex::default(),
             extending: tokio::sync::Mutex::default(),
+            fewer: Notify::new(),
+            ending,
             metrics,
         }
     }
@@ -62,7 +71,19 @@ impl Keeper {
             }
             self.metrics.leases_held.set(held.len() as i64);
         }
+        self.fewer.notify_waiters();
         drop(self.extending.lock().await);
+    }
+
+    /// Waits until no more than so many leases are held.
+    pub async fn held_at_most(&self, count: usize) {
+        loop {
+            let fewer = self.fewer.notified();
+            if self.held_count() <= count {
+                return;
+            }
+            fewer.await;
+        }
     }
 
     /// How many leases are held.
@@ -91,6 +112,10 @@ impl Keeper {
         }
         let failed = match self.queue.extend(&receipts, self.visibility).await {
             Ok(failed) => failed,
+            Err(Error::Refused { reason }) => {
+                self.ending.stop(Cause::Refused { reason });
+                return;
+            }
             Err(error) => {
                 tracing::warn!("leases could not be extended, another try comes before they run out: {error}");
                 return;
@@ -104,8 +129,9 @@ impl Keeper {
             let tracked = &items[index];
             match error {
                 Error::Unavailable { reason } => not_yet.push(reason),
-                // Refused, for example because no lease may be longer: it runs out, whatever we do.
-                Error::LeaseLost | Error::Refused { .. } => {
+                // It would be with the others too: what is held is given back while there is time.
+                Error::Refused { reason } => self.ending.stop(Cause::Refused { reason }),
+                Error::LeaseLost => {
                     tracing::warn!(
                         uri = tracked.item().uri,
                         seq = tracked.item().seq,
@@ -114,6 +140,7 @@ impl Keeper {
                     self.metrics.leases_lost.inc();
                     tracked.lose();
                     self.held().remove(&receipts[index].0);
+                    self.fewer.notify_waiters();
                 }
             }
         }

@@ -1,22 +1,25 @@
 //! Settles items of which nothing is under way any more: checkpoint or ledger first, and then the queue.
 //!
-//! It works in rounds. Whatever came while one round waited for its writes is the next round, so that many small items share
-//! one write of the ledger and one call of the queue.
+//! It works in rounds. Whatever came while one round waited for its writes, and until the ledger's pace lets it be written again,
+//! is the next round, so that many small items share one write of the ledger and one call of the queue.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, future::join_all, stream};
 use pf_state::{Outcome as Ended, Settled};
 use pf_work::{
-    Settlement, WorkSource,
+    Counts, Settlement, WorkSource,
     queue::{Error, Failed, Receipt},
     settle,
-    settle::Outcome,
+    settle::{DELAY_MAX, Outcome},
 };
-use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
+use tokio::{
+    sync::mpsc::UnboundedReceiver,
+    time::{Instant, sleep_until},
+};
 
 use super::{
-    Keeper, States, Untold, states,
+    Account, ErrorBudget, Keeper, States, Untold, Weather, Witness, states,
     tracked::{Event, Tracked},
 };
 use crate::{
@@ -27,7 +30,11 @@ use crate::{
 };
 
 /// Items in a round: what a part of the ledger takes at once.
-const ROUND_ITEMS_MAX: usize = 1024;
+const ROUND_ITEMS_MAX: usize = 4096;
+
+/// The least time from one put of a ledger to the next. S3 takes 3,500 puts a second below one prefix ("Best practices design
+/// patterns" in the S3 user guide), which hundreds of workers without a pace would reach together.
+const LEDGER_EVERY: Duration = Duration::from_millis(200);
 
 /// Calls on single items that are on their way at once: giving back, dead letters, checkpoints.
 const CALLS_MAX: usize = 32;
@@ -44,8 +51,16 @@ pub struct Settler {
     pub untold: Arc<Untold>,
     /// Where items that are given up are told of, beside ledger and queue.
     pub dead_letters: Arc<DeadLetters>,
-    /// An item that is out of reach is tried so often before the worker gives up; none: the queue's redrive policy decides.
-    pub tries_max: Option<u32>,
+    /// An item that failed so often for its own sake is given up.
+    pub tries_max: u32,
+    /// Who speaks for or against an object that can't be read.
+    pub witness: Arc<Witness>,
+    /// Who is told of what is out of reach for everybody.
+    pub weather: Arc<Weather>,
+    /// The items that are not settled yet.
+    pub account: Arc<Account>,
+    /// Who is told what the ledger has of this worker.
+    pub budget: Arc<ErrorBudget>,
     /// Whom to tell when no more work can be taken.
     pub ending: Arc<Ending>,
     /// What is counted.
@@ -61,7 +76,13 @@ struct Settling {
 impl Settler {
     /// Settles what it is told of, until nobody is left who could tell.
     pub async fn run(self, mut events: UnboundedReceiver<Event>) {
+        let mut ledger_at = Instant::now();
         while let Some(first) = events.recv().await {
+            if self.states.is_some() {
+                // More comes meanwhile, and shares the write.
+                sleep_until(ledger_at).await;
+                ledger_at = Instant::now() + LEDGER_EVERY;
+            }
             let mut over = Vec::new();
             let mut progressed = Vec::new();
             let mut next = Some(first);
@@ -74,19 +95,20 @@ impl Settler {
             }
             // What is over has its checkpoint, if it needs one, from its settlement.
             progressed.retain(|tracked| tracked.outcome().is_none());
+            if !progressed.is_empty() {
+                self.weather.good();
+            }
             tokio::join!(self.checkpoint(&progressed), self.settle(over));
         }
     }
 
     async fn settle(&self, over: Vec<(Arc<Tracked>, Instant)>) {
         let first_at = over.iter().map(|(_, at)| *at).min();
-        let mut round: Vec<Settling> = over
-            .into_iter()
-            .filter_map(|(tracked, _)| {
-                let settlement = self.decide(&tracked)?;
-                Some(Settling { tracked, settlement })
-            })
-            .collect();
+        let decided = over.into_iter().map(async |(tracked, _)| {
+            let settlement = self.decide(&tracked).await?;
+            Some(Settling { tracked, settlement })
+        });
+        let mut round: Vec<Settling> = join_all(decided).await.into_iter().flatten().collect();
         self.record(&mut round).await;
         if let Some(at) = first_at {
             self.metrics.ledger_lag_seconds.observe(at.elapsed().as_secs_f64());
@@ -101,23 +123,45 @@ impl Settler {
     }
 
     /// What becomes of an item, by the one table.
-    fn decide(&self, tracked: &Tracked) -> Option<Settlement> {
-        let receive_count = tracked.lease().receive_count;
-        let outcome = give_up_after(self.tries_max, receive_count, tracked.outcome()?);
+    async fn decide(&self, tracked: &Tracked) -> Option<Settlement> {
+        let outcome = self.judge(tracked, tracked.outcome()?).await;
         let (uri, seq) = (&tracked.item().uri, tracked.item().seq);
         let cause = match &outcome {
+            Outcome::Finished => {
+                self.weather.good();
+                self.witness.note(tracked.item());
+                None
+            }
             Outcome::Unavailable { reason } => {
                 tracing::warn!(uri, seq, "given back, to be tried again: {reason}");
+                let refused = self.weather.bad(reason);
+                refused.map(|reason| Cause::Refused { reason })
+            }
+            Outcome::Failing { reason } => {
+                let tries = tracked.failures() + 1;
+                tracing::warn!(uri, seq, tries, "can't be read though other objects can: {reason}");
                 None
             }
             Outcome::Refused { reason } => Some(Cause::Refused { reason: reason.clone() }),
             Outcome::ErrorBudgetSpent { reason } => Some(Cause::ErrorBudgetSpent { reason: reason.clone() }),
-            Outcome::Finished | Outcome::Interrupted | Outcome::LeaseLost | Outcome::Broken { .. } => None,
+            Outcome::Interrupted | Outcome::LeaseLost | Outcome::Broken { .. } => None,
         };
         if let Some(cause) = cause {
             self.ending.stop(cause);
         }
-        Some(settle(outcome, receive_count))
+        Some(settle(outcome, tracked.failures(), self.tries_max))
+    }
+
+    /// Whether an object that can't be read fails for its own sake.
+    async fn judge(&self, tracked: &Tracked, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Unavailable { reason }
+                if tracked.failed_to_read() && self.witness.speaks_against(tracked.item()).await =>
+            {
+                Outcome::Failing { reason }
+            }
+            outcome => outcome,
+        }
     }
 
     /// Notes in the ledgers what is settled. What can't be noted isn't: it is given back, and the worker stops.
@@ -143,11 +187,19 @@ impl Settler {
             }
         }
         let recorded = join_all(jobs.into_iter().map(async |(job, settled)| {
+            let mut noted = Counts::default();
+            settled.iter().for_each(|settled| noted += settled.counts);
             let recorded = states.of(&job).ledger.record(&settled).await;
-            (job, recorded)
+            (job, noted, recorded)
         }));
-        for (job, recorded) in recorded.await {
-            let Err(error) = recorded else { continue };
+        for (job, noted, recorded) in recorded.await {
+            let error = match recorded {
+                Ok(()) => {
+                    self.budget.noted(noted.records_in, noted.records_rejected);
+                    continue;
+                }
+                Err(error) => error,
+            };
             let reason = reason(&error);
             self.ending.stop(match states::outcome(&error) {
                 Outcome::Unavailable { .. } => Cause::Failed { reason },
@@ -155,7 +207,10 @@ impl Settler {
             });
             for item in round.iter_mut().filter(|item| item.tracked.item().job == job) {
                 if is_settled(&item.settlement) {
-                    item.settlement = Settlement::Release { delay: Duration::ZERO };
+                    item.settlement = Settlement::Release {
+                        delay: Duration::ZERO,
+                        is_try: false,
+                    };
                 }
             }
         }
@@ -206,16 +261,20 @@ impl Settler {
         let receipts: Vec<Receipt> = done.iter().map(|item| item.tracked.lease().receipt.clone()).collect();
         match self.queue.complete(&receipts).await {
             Ok(failed) => {
+                let mut is_told = vec![true; done.len()];
                 for Failed { index, error } in failed {
+                    is_told[index] = false;
                     self.not_completed(&done[index].tracked, &error);
                 }
+                let told = done.iter().zip(is_told).filter(|(_, is_told)| *is_told);
+                told.for_each(|(item, _)| self.account.settle(item.tracked.item()));
             }
             Err(error) => done.iter().for_each(|item| self.not_completed(&item.tracked, &error)),
         }
     }
 
     fn not_completed(&self, tracked: &Tracked, error: &Error) {
-        not_settled(tracked, error);
+        self.not_settled(tracked, error);
         if self.states.is_some() {
             self.untold.note(tracked.item(), tracked.done());
         }
@@ -223,27 +282,68 @@ impl Settler {
 
     async fn tell_of(&self, item: &Settling) {
         let tracked = &item.tracked;
-        let receipt = &tracked.lease().receipt;
         let told = match &item.settlement {
             Settlement::Complete | Settlement::Abandon => Ok(()),
-            Settlement::Release { delay } => {
-                self.metrics.items_released.inc();
-                self.queue.release(receipt, *delay).await
-            }
-            Settlement::ReleaseAndStop { .. } => {
-                self.metrics.items_released.inc();
-                self.queue.release(receipt, Duration::ZERO).await
-            }
+            Settlement::Release { delay, is_try } => self.give_back(tracked, *is_try, *delay).await,
+            Settlement::ReleaseAndStop { .. } => self.give_back(tracked, false, Duration::ZERO).await,
             Settlement::DeadLetter { flaw, reason } => {
                 self.metrics.item_failed(*flaw);
-                if let Err(error) = self.dead_letters.item(tracked.item(), reason) {
-                    tracing::error!(uri = tracked.item().uri, "cannot keep a dead letter: {error}");
-                }
-                self.queue.dead_letter(receipt, reason).await
+                self.give_up(tracked, reason).await
             }
         };
         if let Err(error) = told {
-            not_settled(tracked, &error);
+            self.not_settled(tracked, &error);
+        }
+    }
+
+    async fn give_back(&self, tracked: &Tracked, is_try: bool, delay: Duration) -> Result<(), Error> {
+        self.metrics.items_released.inc();
+        let receipt = &tracked.lease().receipt;
+        self.queue.release(receipt, &tracked.given_back(is_try), delay).await
+    }
+
+    /// Takes an item out of the queue, once it is kept elsewhere: in the queue of the dead letters, or, where there is none, in the
+    /// ledger or the file of dead letters. Where there is nothing of these either it stays in the queue.
+    async fn give_up(&self, tracked: &Tracked, why: &str) -> Result<(), Error> {
+        let receipt = &tracked.lease().receipt;
+        let is_in_file = match self.dead_letters.item(tracked.item(), why) {
+            Ok(is_in_file) => is_in_file,
+            Err(error) => {
+                tracing::error!(uri = tracked.item().uri, "cannot keep a dead letter: {error}");
+                false
+            }
+        };
+        if self.queue.keeps_dead_letters() {
+            self.queue.dead_letter(receipt, why).await?;
+        } else if self.states.is_some() || is_in_file {
+            let failed = self.queue.complete(std::slice::from_ref(receipt)).await?;
+            if let Some(Failed { error, .. }) = failed.into_iter().next() {
+                return Err(error);
+            }
+        } else {
+            let (uri, seq) = (&tracked.item().uri, tracked.item().seq);
+            tracing::warn!(
+                uri,
+                seq,
+                "stays in the queue, as there is no other place for what is given up: it comes again in {DELAY_MAX:?}"
+            );
+            return self.queue.release(receipt, &tracked.given_back(false), DELAY_MAX).await;
+        }
+        self.account.settle(tracked.item());
+        Ok(())
+    }
+
+    /// The queue could not be told: the item comes again when its lease runs out, and what is done again has no other effect. A
+    /// queue that refuses would do so with every other item too.
+    fn not_settled(&self, tracked: &Tracked, error: &Error) {
+        let (uri, seq) = (&tracked.item().uri, tracked.item().seq);
+        tracing::warn!(
+            uri,
+            seq,
+            "the queue could not be told what became of an item, which may come again: {error}"
+        );
+        if let Error::Refused { reason } = error {
+            self.ending.stop(Cause::Refused { reason: reason.clone() });
         }
     }
 
@@ -283,44 +383,4 @@ fn settled(item: &Settling) -> Option<Settled> {
         counts: item.tracked.done().counts,
         object_rows: None,
     })
-}
-
-/// The queue could not be told: the item comes again when its lease runs out, and what is done again has no other effect.
-fn not_settled(tracked: &Tracked, error: &Error) {
-    let (uri, seq) = (&tracked.item().uri, tracked.item().seq);
-    tracing::warn!(
-        uri,
-        seq,
-        "the queue could not be told what became of an item, which may come again: {error}"
-    );
-}
-
-/// An item without a redrive policy behind it is out of reach for good after so many tries. Nothing is wrong with its object:
-/// it is the worker that gives up, and says so.
-fn give_up_after(tries_max: Option<u32>, receive_count: u32, outcome: Outcome) -> Outcome {
-    match outcome {
-        Outcome::Unavailable { reason } if tries_max.is_some_and(|max| receive_count >= max) => Outcome::Refused {
-            reason: format!("given up after {receive_count} tries: {reason}"),
-        },
-        outcome => outcome,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_try_of_an_item_that_is_out_of_reach_stops_the_worker_with_the_reason() {
-        let unavailable = || Outcome::Unavailable {
-            reason: "no route".to_owned(),
-        };
-        assert_eq!(give_up_after(Some(5), 4, unavailable()), unavailable());
-        assert_eq!(give_up_after(None, 100, unavailable()), unavailable());
-        let Outcome::Refused { reason } = give_up_after(Some(5), 5, unavailable()) else {
-            panic!("must be given up")
-        };
-        assert_eq!(reason, "given up after 5 tries: no route");
-        assert_eq!(give_up_after(Some(5), 5, Outcome::Finished), Outcome::Finished);
-    }
 }

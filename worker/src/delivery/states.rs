@@ -7,7 +7,7 @@ use std::{
 };
 
 use pf_state::{Checkpoints, DeadLetterWriter, LedgerWriter, StateDir};
-use pf_work::settle::Outcome;
+use pf_work::{Counts, WorkItem, settle::Outcome};
 
 use crate::input::reason;
 
@@ -18,6 +18,9 @@ const JOBS_MAX: usize = 32;
 /// One worker's side of a job's state directory.
 #[derive(Debug)]
 pub struct JobState {
+    dir: StateDir,
+    /// The life of the job whose books these were found to be.
+    bound: tokio::sync::Mutex<Option<Option<String>>>,
     /// What is settled.
     pub ledger: LedgerWriter,
     /// Records that were given up.
@@ -30,6 +33,8 @@ pub struct JobState {
 pub struct States {
     open: Box<dyn Fn(&str) -> StateDir + Send + Sync>,
     worker: String,
+    /// What documents and their destination depend on.
+    binding: BTreeMap<String, String>,
     jobs: Mutex<Jobs>,
 }
 
@@ -53,8 +58,52 @@ impl States {
         Self {
             open: Box::new(open),
             worker: worker.into(),
+            binding: BTreeMap::new(),
             jobs: Mutex::default(),
         }
+    }
+
+    /// Binds the books of each job to what documents and their destination depend on.
+    #[must_use]
+    pub fn bound_to(self, binding: BTreeMap<String, String>) -> Self {
+        Self { binding, ..self }
+    }
+
+    /// Makes sure that the books of the item's job are those of its life, and were begun by workers that make the same documents
+    /// and send them to the same place. The first worker binds them.
+    pub async fn bind(&self, item: &WorkItem) -> pf_state::Result<()> {
+        let state = self.of(&item.job);
+        let mut bound = state.bound.lock().await;
+        if bound.as_ref() == Some(&item.life) {
+            return Ok(());
+        }
+        let mut plan = self.binding.clone();
+        if let Some(life) = &item.life {
+            plan.insert("life of the job".to_owned(), life.clone());
+        }
+        state.dir.bind_delivery(&plan).await?;
+        *bound = Some(item.life.clone());
+        Ok(())
+    }
+
+    /// Whether the books of a job can be read now.
+    pub async fn can_be_read(&self, job: &str) -> bool {
+        let state = self.of(job);
+        // There is no such item; that there is no checkpoint of it is an answer.
+        state.checkpoints.get(u64::MAX, "").await.is_ok()
+    }
+
+    /// Records read and rejected by the ledgers of all open jobs, whoever wrote them.
+    pub async fn settled_counts(&self) -> pf_state::Result<Counts> {
+        let open: Vec<Arc<JobState>> = {
+            let jobs = self.jobs.lock().expect("no one panics while opening a job's state");
+            jobs.open.values().map(|(_, state)| Arc::clone(state)).collect()
+        };
+        let mut sum = Counts::default();
+        for state in open {
+            sum += state.dir.ledger().await?.counts;
+        }
+        Ok(sum)
     }
 
     /// The state of `job`. Nothing is contacted yet.
@@ -73,6 +122,8 @@ impl States {
             ledger: dir.write_ledger(&self.worker),
             letters: dir.write_dead_letters(&self.worker),
             checkpoints: dir.checkpoints(),
+            bound: tokio::sync::Mutex::default(),
+            dir,
         });
         jobs.opened += 1;
         let opened = jobs.opened;

@@ -111,6 +111,16 @@ impl Track {
         self.failed.is_some()
     }
 
+    /// Whether anything of the item was read.
+    pub fn was_read(&self) -> bool {
+        self.first > 0 || !self.steps.is_empty()
+    }
+
+    /// Whether it was reading that ended for want of the storage, while all that was read could be delivered.
+    pub fn failed_to_read(&self) -> bool {
+        self.failed.is_none() && matches!(self.ended, Some(Outcome::Unavailable { .. }))
+    }
+
     /// What happened to the item, once nothing of it is under way any more.
     pub fn outcome(&self) -> Option<Outcome> {
         let ended = self.ended.as_ref().filter(|_| self.holds == 0)?;
@@ -146,7 +156,7 @@ fn weight(outcome: &Outcome) -> u8 {
         Outcome::Finished => 0,
         Outcome::Broken { .. } => 1,
         Outcome::Interrupted => 2,
-        Outcome::Unavailable { .. } => 3,
+        Outcome::Unavailable { .. } | Outcome::Failing { .. } => 3,
         Outcome::ErrorBudgetSpent { .. } => 4,
         Outcome::Refused { .. } => 5,
         // Whatever else there is, it is not ours any more.

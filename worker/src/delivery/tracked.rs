@@ -27,6 +27,8 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Tracked {
     lease: Lease,
+    /// How often it ended its worker since it last made progress.
+    crashes: u32,
     track: Mutex<Progress>,
     is_lost: AtomicBool,
     settler: UnboundedSender<Event>,
@@ -38,6 +40,8 @@ pub struct Tracked {
 #[derive(Debug)]
 struct Progress {
     track: Track,
+    /// Where this lease began.
+    begun: Done,
     /// What the last checkpoint says, or is being written.
     checkpointed: Done,
     checkpointed_at: Instant,
@@ -72,11 +76,12 @@ impl Interval {
 }
 
 impl Tracked {
-    /// Follows the item of a new lease, of which so much is done, and gives the right to read the rest. Without `checkpoints`
-    /// there is no place for further ones.
+    /// Follows the item of a new lease, of which so much is done, and gives the right to read the rest. It ended `crashes` of its
+    /// workers since it last made progress. Without `checkpoints` there is no place for further ones.
     pub fn follow(
         lease: Lease,
         done: Done,
+        crashes: u32,
         checkpoints: Option<Interval>,
         settler: UnboundedSender<Event>,
         budget: Arc<ErrorBudget>,
@@ -84,12 +89,14 @@ impl Tracked {
         let now = Instant::now();
         let progress = Progress {
             track: Track::resumed(done),
+            begun: done,
             checkpointed: done,
             checkpointed_at: now,
             is_told: false,
         };
         let tracked = Self {
             lease,
+            crashes,
             track: Mutex::new(progress),
             is_lost: AtomicBool::new(false),
             settler,
@@ -126,7 +133,40 @@ impl Tracked {
 
     /// Forgets the checkpoint that it was to begin at. Nothing was read yet.
     pub fn start_over(&self) {
-        self.progress().track = Track::default();
+        let mut progress = self.progress();
+        progress.track = Track::default();
+        progress.checkpointed = Done::default();
+    }
+
+    /// Whether it was reading that failed, and nothing else.
+    pub fn failed_to_read(&self) -> bool {
+        self.progress().track.failed_to_read()
+    }
+
+    /// How often the item failed for its own sake before this lease, since it last made progress.
+    pub fn failures(&self) -> u32 {
+        if self.has_progressed() {
+            0
+        } else {
+            self.lease.item.tries.saturating_add(self.crashes)
+        }
+    }
+
+    /// The item as it is to come back. `is_try` says whether it failed for its own sake.
+    pub fn given_back(&self, is_try: bool) -> WorkItem {
+        let mut item = self.lease.given_back(self.progress().track.was_read());
+        if self.has_progressed() {
+            item.tries = 0;
+        }
+        item.tries = item.tries.saturating_add(u32::from(is_try));
+        item
+    }
+
+    /// Whether the next lease begins behind where this one did. Without a place for checkpoints it does not.
+    fn has_progressed(&self) -> bool {
+        let progress = self.progress();
+        let is_kept = self.checkpoints.is_some() && self.lease.item.etag.is_some();
+        is_kept && progress.track.done().position != progress.begun.position
     }
 
     /// Why reading on is of no use, if it is of none.
@@ -155,6 +195,10 @@ impl Tracked {
             v: pf_work::item::VERSION,
             job: item.job.clone(),
             seq: item.seq,
+            life: item.life.clone(),
+            uri: item.uri.clone(),
+            range: item.range,
+            crashes: self.lease.crashes(),
             etag,
             position,
             counts: done.counts,
@@ -194,8 +238,8 @@ impl Tracked {
 impl Progress {
     fn is_due(&self, interval: Interval) -> bool {
         let done = self.track.done();
-        let bytes = done.counts.decompressed_bytes - self.checkpointed.counts.decompressed_bytes;
-        bytes >= interval.bytes
+        let before = self.checkpointed.counts.decompressed_bytes;
+        done.counts.decompressed_bytes.saturating_sub(before) >= interval.bytes
             || done.position != self.checkpointed.position && self.checkpointed_at.elapsed() >= interval.time
     }
 }
@@ -208,6 +252,12 @@ impl Leased {
     /// The item.
     pub fn tracked(&self) -> &Arc<Tracked> {
         &self.0
+    }
+
+    /// Whether it may have ended a worker: a lease of it ended without a word.
+    pub fn is_suspect(&self) -> bool {
+        let lease = self.0.lease();
+        lease.receive_count > 1 || lease.item.crashes > 0
     }
 
     /// Something was read: `counts` of it, up to `position`. What comes back is the lane's own hold.

@@ -36,7 +36,8 @@ impl Untold {
         let mut items = self.items();
         let key = (item.job.clone(), item.seq);
         let (known, done) = items.get(&key)?;
-        let is_same = known.uri == item.uri && known.etag == item.etag && known.range == item.range;
+        let is_same =
+            known.life == item.life && known.uri == item.uri && known.etag == item.etag && known.range == item.range;
         let done = *done;
         items.remove(&key);
         is_same.then_some(done)

@@ -1,7 +1,8 @@
 //! A whole job under a clock that tests move: real queue, leasing, keeper, settler, ledger, dead letters and bulks, a simulated
-//! sink and simulated objects, and workers that are killed, asked to stop, cut off from one thing or another, or too slow for
-//! their leases. Whatever happens, in the end every record is in the index once or a dead letter with its reason, and the
-//! ledger says so.
+//! sink and simulated objects, and workers that are killed, asked to stop again and again, cut off from one thing or another, or too
+//! slow for their leases; storage and sink that are down for everybody; objects that can't be read though all others can, and
+//! objects that end each worker that reads them. Whatever happens, in the end every record is in the index once or a dead letter
+//! with its reason, the ledger says so, and nothing is given up that is healthy.
 //!
 //! One seed is one run, and does the same each time. `PF_SIMULATION_SEED=17 cargo test -p pf-worker simulation` repeats one,
 //! `PF_SIMULATION_SEEDS=100000` runs more than the usual number.
@@ -10,6 +11,8 @@
 mod faults;
 #[path = "simulation/objects.rs"]
 mod objects;
+#[path = "simulation/outages.rs"]
+mod outages;
 #[path = "simulation/sink.rs"]
 mod sink;
 #[path = "simulation/slow_sink.rs"]

@@ -120,6 +120,17 @@ pub(super) fn is_missing(code: &str) -> bool {
     MISSING_CODES.contains(&plain(code))
 }
 
+/// Whether a call was answered with a lack of permission, and nothing else that may be wrong with it.
+pub(super) fn is_denied<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    error.code().is_some_and(is_denial)
+}
+
+/// Whether a code says that somebody may not do what was asked for, under the names of AWS and of its imitations.
+pub(super) fn is_denial(code: &str) -> bool {
+    let code = plain(code);
+    code.contains("AccessDenied") || matches!(code, "AuthorizationError" | "UnauthorizedOperation" | "NotAuthorized")
+}
+
 /// AWS names a lease that is gone in the words of a bad parameter ("Message does not exist or is not available for
 /// visibility timeout change", "The receipt handle has expired"), and also one that was held for twelve hours.
 fn is_lost(code: &str, message: &str) -> bool {
@@ -208,6 +219,23 @@ mod tests {
         ] {
             let error = of_answer("receive messages", "q", status, plain(code), message);
             assert_eq!(kind(&error), expected, "{status} {code} {message}");
+        }
+    }
+
+    #[test]
+    fn a_lack_of_permission_is_told_from_a_handle_that_is_none() {
+        for (code, is) in [
+            ("AccessDenied", true),
+            ("AccessDeniedException", true),
+            ("AWS.SimpleQueueService.AccessDenied", true),
+            ("KmsAccessDenied", true),
+            ("AuthorizationError", true),
+            ("ReceiptHandleIsInvalid", false),
+            ("EmptyBatchRequest", false),
+            ("InternalError", false),
+            ("", false),
+        ] {
+            assert_eq!(is_denial(code), is, "{code}");
         }
     }
 

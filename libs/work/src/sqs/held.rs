@@ -39,6 +39,8 @@ pub(super) enum Fate {
     Completed,
     /// Kept among the dead letters.
     DeadLettered,
+    /// Given back, in a message of its own.
+    Resent,
     /// Given back.
     Released {
         /// How long nobody should lease it.
@@ -74,11 +76,12 @@ impl Held {
         given
     }
 
-    /// The item that a receipt stands for, and whether it is a dead letter already. None: the message is not held.
+    /// The item that a receipt stands for, and whether another message has it already. None: the message is not held.
     pub(super) fn item(&self, receipt: &Receipt) -> Option<(WorkItem, bool)> {
         let Named { part, handle, .. } = named(receipt)?;
         let part = self.messages.get(handle)?.parts.get(part)?;
-        Some((part.item.clone(), part.fate == Some(Fate::DeadLettered)))
+        let is_elsewhere = matches!(part.fate, Some(Fate::DeadLettered | Fate::Resent));
+        Some((part.item.clone(), is_elsewhere))
     }
 
     /// Settles one item. A message that is not held (any more) can be settled if it has no other items.
@@ -126,7 +129,7 @@ fn verdict(fates: impl IntoIterator<Item = Option<Fate>>) -> Verdict {
             Some(Fate::Released { delay }) => {
                 delay_min = Some(delay_min.map_or(delay, |least: Duration| least.min(delay)));
             }
-            Some(Fate::Completed | Fate::DeadLettered) => {}
+            Some(Fate::Completed | Fate::DeadLettered | Fate::Resent) => {}
         }
     }
     delay_min.map_or(Verdict::Delete, |delay| Verdict::Release { delay })
@@ -192,6 +195,8 @@ mod tests {
     fn a_message_of_several_items_goes_with_the_last_one() {
         let (mut held, receipts) = held(3);
         assert_eq!(held.settle(&receipts[2], Fate::Completed), Verdict::Wait);
+        assert_eq!(held.settle(&receipts[0], Fate::Resent), Verdict::Wait);
+        assert!(held.item(&receipts[0]).unwrap().1, "another message has it");
         assert_eq!(held.settle(&receipts[0], Fate::DeadLettered), Verdict::Wait);
         assert!(held.item(&receipts[0]).unwrap().1, "it is kept already");
         assert_eq!(

@@ -3,13 +3,11 @@
 //! A letter's body is what was given up, as it came, so that a queue's own redrive brings it back unchanged. Why, by whom
 //! and what it was is in message attributes, which redrive leaves out. What the redrive policy itself moved has none.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
-use aws_sdk_sqs::types::{Message, MessageAttributeValue};
+use aws_sdk_sqs::types::{Message, MessageAttributeValue, QueueAttributeName};
 use futures::future::try_join_all;
+use tokio::time::{Instant, sleep};
 
 use super::{
     Inner, Options, SqsQueue,
@@ -23,13 +21,20 @@ use crate::{WorkItem, queue::Error};
 /// The longest text of an attribute. Reasons may quote an object's key, which has up to a kilobyte.
 const ATTRIBUTE_BYTES_MAX: usize = 2048;
 
-/// How long letters are out of sight while they are read. Who reads them does nothing else meanwhile.
-const READING: Duration = Duration::from_mins(5);
+/// How long letters are out of sight while they are read. A reader that dies blinds the next one for so long at most; in it
+/// more are read than anybody asks for.
+const READING: Duration = Duration::from_mins(1);
+
+/// How long a reader waits at first for letters that are out of sight: others read them, or died over it.
+const OTHERS_MAX: Duration = Duration::from_mins(5);
+
+/// How often it looks meanwhile.
+const OTHERS_EVERY: Duration = Duration::from_secs(2);
 
 /// Polls at the same time, each of ten letters at most.
 const POLLS_AT_ONCE: usize = 8;
 
-/// Rounds of polls in a row that find nothing before a queue is taken to be read through.
+/// Rounds of polls in a row that find nothing new before a queue is taken to be read through.
 const EMPTY_ROUNDS_MAX: u32 = 2;
 
 /// How long each of these polls waits.
@@ -51,6 +56,7 @@ impl Letter {
                 ("reason", reason.to_owned()),
                 ("job", item.job.clone()),
                 ("seq", item.seq.to_string()),
+                ("life", item.life.clone().unwrap_or_default()),
                 ("uri", item.uri.clone()),
                 ("worker", worker.to_owned()),
             ],
@@ -116,7 +122,7 @@ pub struct DeadLetter {
 pub struct Letters {
     /// Those that were read.
     pub letters: Vec<DeadLetter>,
-    /// Whether reading ended at its bound, with possibly more in the queue.
+    /// Whether there may be more in the queue: reading ended at its bound, or some stayed out of sight.
     pub more: bool,
 }
 
@@ -124,7 +130,8 @@ impl SqsQueue {
     /// Reads about `count_max` letters (a round of polls may bring some more) of a dead-letter queue and leaves them there.
     ///
     /// SQS has no way to look without taking: letters are out of sight for the time of reading, and their receive counts
-    /// rise. The options' URL is that of the dead-letter queue.
+    /// rise. Where some are out of sight already, another reader has them or died over them: they are waited for, five minutes
+    /// at most. The options' URL is that of the dead-letter queue.
     pub async fn read_dead_letters(options: Options, count_max: usize) -> Result<Letters, Error> {
         let queue = Self::connect(options, super::Role::Sink).await?;
         queue.inner.read_letters(count_max).await
@@ -136,7 +143,7 @@ impl Inner {
     pub(super) async fn keep(&self, letter: Letter) -> Result<(), Error> {
         let Some(url) = &self.dead_letter_url else {
             return Err(Error::Refused {
-                reason: format!("{} was connected to offer items, not to lease them", self.options.url),
+                reason: format!("{} has no dead-letter queue", self.options.url),
             });
         };
         let attributes = letter.attributes();
@@ -148,9 +155,11 @@ impl Inner {
     }
 
     async fn read_letters(&self, count_max: usize) -> Result<Letters, Error> {
-        let mut read = Letters::default();
-        let mut handles = Vec::new();
-        let mut seen = HashSet::new();
+        let mut read = Letters {
+            more: !self.others_are_done().await?,
+            ..Letters::default()
+        };
+        let mut handles = HashMap::new();
         let mut empty_rounds = 0;
         let outcome = loop {
             if read.letters.len() >= count_max {
@@ -162,22 +171,24 @@ impl Inner {
                 Ok(polls) => polls.into_iter().flatten().collect(),
                 Err(error) => break Err(error),
             };
-            if messages.is_empty() {
-                empty_rounds += 1;
-                if empty_rounds == EMPTY_ROUNDS_MAX {
-                    break Ok(());
-                }
-                continue;
-            }
-            empty_rounds = 0;
+            let known = read.letters.len();
             for message in messages {
-                handles.extend(message.receipt_handle.clone());
-                // Reading took so long that one came into sight again, or it was there twice.
-                if seen.insert(message.message_id.clone()) {
+                // Reading took so long that one came into sight again, or it was there twice: its last handle is the one that holds.
+                let handle = message.receipt_handle.clone();
+                if handles.insert(message.message_id.clone(), handle).is_none() {
                     read.letters.push(self.letter(message));
                 }
             }
+            empty_rounds = if read.letters.len() == known {
+                empty_rounds + 1
+            } else {
+                0
+            };
+            if empty_rounds == EMPTY_ROUNDS_MAX {
+                break Ok(());
+            }
         };
+        let handles: Vec<String> = handles.into_values().flatten().collect();
         let seconds = 0;
         for failed in self.each(Deed::Hide { seconds }, &handles).await {
             // Lost is in sight again already.
@@ -186,6 +197,34 @@ impl Inner {
             }
         }
         outcome.map(|()| read)
+    }
+
+    /// Waits until no letter is out of sight. Whether that came to pass.
+    async fn others_are_done(&self) -> Result<bool, Error> {
+        let name = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
+        let until = Instant::now() + OTHERS_MAX;
+        let mut is_said = false;
+        loop {
+            let attributes = self.attributes(&self.options.url, std::slice::from_ref(&name)).await?;
+            let hidden: u64 = attributes.get(&name).and_then(|text| text.parse().ok()).unwrap_or(0);
+            if hidden == 0 {
+                return Ok(true);
+            }
+            let url = &self.options.url;
+            if Instant::now() >= until {
+                tracing::warn!(
+                    "{hidden} messages of {url} stayed out of sight for {OTHERS_MAX:?}, and could not be read"
+                );
+                return Ok(false);
+            }
+            if !is_said {
+                tracing::info!(
+                    "waiting for {hidden} messages of {url} that are out of sight: somebody reads them, or did"
+                );
+                is_said = true;
+            }
+            sleep(OTHERS_EVERY).await;
+        }
     }
 
     /// One poll of a dead-letter queue.

@@ -119,6 +119,7 @@ impl NewObject {
             run: 1,
             returns: 0,
             tries: 0,
+            crashes: 0,
             job: job.to_owned(),
             seq: seq_of(&uri, etag.as_deref().unwrap_or_default(), &sequencer),
             uri,

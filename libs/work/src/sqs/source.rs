@@ -12,16 +12,26 @@ use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 use super::{
     Inner, SqsQueue,
     batch::{Deed, ENTRIES_MAX},
-    client,
+    body_of, client,
     held::{Fate, Verdict, handle_of},
     letters::Letter,
     message::{self, Content},
     seconds,
 };
 use crate::{
-    Lease, WorkSource,
+    Lease, WorkItem, WorkSource,
     queue::{Error, Failed, Receipt},
 };
+
+/// The longest that a new message can be delayed (SQS' bound).
+const SEND_DELAY_MAX: Duration = Duration::from_mins(15);
+
+/// How long a message that holds no work stays out of sight where there is no queue for dead letters.
+const RUBBISH_AGAIN: Duration = Duration::from_mins(15);
+
+/// How long what was received for nobody stays out of sight where it can't be sent anew: as long as other polls of this
+/// process may still wait, which would receive it again, and count.
+const GIVE_BACK_DELAY: Duration = Duration::from_secs(20);
 
 /// The longest that a server waits for messages (SQS' bound).
 const POLL_MAX: Duration = Duration::from_secs(20);
@@ -52,43 +62,31 @@ impl WorkSource for SqsQueue {
     }
 
     async fn extend(&self, receipts: &[Receipt], duration: Duration) -> Result<Vec<Failed>, Error> {
-        let asked = Instant::now();
-        let deed = Deed::Hide {
-            seconds: seconds(duration),
-        };
-        let messages = Messages::of(receipts);
-        let failed = self.inner.each(deed, &messages.handles).await;
-        let mut held = self.inner.held();
-        for handle in &messages.handles {
-            held.extend(handle, asked + duration);
-        }
-        for lost in failed.iter().filter(|failed| failed.error == Error::LeaseLost) {
-            held.forget(&messages.handles[lost.index]);
-        }
-        Ok(messages.failed(failed))
+        Ok(self.inner.extend(receipts, duration).await)
     }
 
     async fn complete(&self, receipts: &[Receipt]) -> Result<Vec<Failed>, Error> {
         Ok(self.inner.settle(receipts, Fate::Completed).await)
     }
 
-    async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<(), Error> {
-        only(
-            self.inner
-                .settle(std::slice::from_ref(receipt), Fate::Released { delay })
-                .await,
-        )
+    /// By a new message, and only then is the old one deleted; where sending is not allowed, by making the old one visible again.
+    async fn release(&self, receipt: &Receipt, item: &WorkItem, delay: Duration) -> Result<(), Error> {
+        self.inner.release(receipt, item, delay).await
+    }
+
+    fn keeps_dead_letters(&self) -> bool {
+        self.inner.dead_letter_url.is_some()
     }
 
     async fn dead_letter(&self, receipt: &Receipt, reason: &str) -> Result<(), Error> {
         let inner = &self.inner;
         let known = inner.held().item(receipt);
-        let Some((item, is_kept)) = known else {
+        let Some((item, is_elsewhere)) = known else {
             return Err(Error::LeaseLost);
         };
-        if !is_kept {
+        if !is_elsewhere {
             // What somebody else may hold by now is not ours to give up.
-            only(self.extend(std::slice::from_ref(receipt), inner.visibility).await?)?;
+            only(inner.extend(std::slice::from_ref(receipt), inner.visibility).await)?;
             inner
                 .keep(Letter::of_item(&item, reason, &inner.options.worker))
                 .await?;
@@ -98,6 +96,56 @@ impl WorkSource for SqsQueue {
 }
 
 impl Inner {
+    async fn extend(&self, receipts: &[Receipt], duration: Duration) -> Vec<Failed> {
+        let asked = Instant::now();
+        let deed = Deed::Hide {
+            seconds: seconds(duration),
+        };
+        let messages = Messages::of(receipts);
+        let failed = self.each(deed, &messages.handles).await;
+        let mut held = self.held();
+        for handle in &messages.handles {
+            held.extend(handle, asked + duration);
+        }
+        for lost in failed.iter().filter(|failed| failed.error == Error::LeaseLost) {
+            held.forget(&messages.handles[lost.index]);
+        }
+        messages.failed(failed)
+    }
+
+    async fn release(&self, receipt: &Receipt, item: &WorkItem, delay: Duration) -> Result<(), Error> {
+        let receipts = std::slice::from_ref(receipt);
+        let Some((_, is_elsewhere)) = self.held().item(receipt) else {
+            return Err(Error::LeaseLost);
+        };
+        if !is_elsewhere {
+            if !self.may_send() {
+                return only(self.settle(receipts, Fate::Released { delay }).await);
+            }
+            // What somebody else may hold by now is not ours to give back.
+            only(self.extend(receipts, self.visibility).await)?;
+            match self.send_later(item, delay).await {
+                Ok(()) => {}
+                Err(Error::Refused { reason }) => {
+                    self.give_up_sending(&reason);
+                    return only(self.settle(receipts, Fate::Released { delay }).await);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        only(self.settle(receipts, Fate::Resent).await)
+    }
+
+    async fn send_later(&self, item: &WorkItem, delay: Duration) -> Result<(), Error> {
+        let call = self.client.send_message().queue_url(&self.options.url);
+        let call = call.message_body(body_of(item));
+        let call = call.delay_seconds(seconds(delay.min(SEND_DELAY_MAX)));
+        let answer = call.send().await;
+        answer
+            .map(drop)
+            .map_err(|error| self.fault("send an item anew", &error))
+    }
+
     /// Polls until there is something to work on, `wait` is over, or nobody waits any more.
     async fn poll<T>(
         self: &Arc<Self>,
@@ -144,12 +192,18 @@ impl Inner {
 
     /// The leases of one message's items. A message without work goes, one without sense is given up.
     fn leases_of(self: &Arc<Self>, message: Message, deadline: Instant) -> Vec<Lease> {
-        let receive_count = message
+        let receive_count: u32 = message
             .attributes
             .as_ref()
             .and_then(|attributes| attributes.get(&MessageSystemAttributeName::ApproximateReceiveCount))
             .and_then(|text| text.parse().ok())
             .unwrap_or(1);
+        // Where items can't be sent anew, what was given back is counted too.
+        let lost_leases = if self.may_send() {
+            receive_count.saturating_sub(1)
+        } else {
+            0
+        };
         // Without a handle nothing can be done about a message but to let it come again.
         let Some(handle) = message.receipt_handle else {
             return Vec::new();
@@ -162,6 +216,7 @@ impl Inner {
                     item,
                     receipt,
                     receive_count,
+                    lost_leases,
                     deadline,
                 };
                 given.into_iter().map(lease).collect()
@@ -173,6 +228,10 @@ impl Inner {
             }
             Content::Rubbish(reason) => {
                 let inner = Arc::clone(self);
+                if self.dead_letter_url.is_none() {
+                    self.aside(async move { inner.put_aside(handle, &reason).await });
+                    return Vec::new();
+                }
                 let letter = Letter::of_rubbish(body, &reason, &self.options.worker);
                 self.aside(async move {
                     tracing::warn!("a message of {} is given up: {reason}", inner.options.url);
@@ -184,6 +243,20 @@ impl Inner {
                 });
                 Vec::new()
             }
+        }
+    }
+
+    /// Leaves a message that holds no work in the queue, out of the way: there is no other place for it.
+    async fn put_aside(&self, handle: String, reason: &str) {
+        tracing::warn!(
+            "a message of {} holds no work, and stays there for want of a dead-letter queue: {reason}",
+            self.options.url
+        );
+        let deed = Deed::Hide {
+            seconds: seconds(RUBBISH_AGAIN),
+        };
+        if let Err(error) = only(self.each(deed, &[handle]).await) {
+            tracing::warn!("it could not be put aside, and comes when its lease runs out: {error}");
         }
     }
 
@@ -254,10 +327,15 @@ impl Inner {
 
     /// Gives back what was received for nobody.
     async fn give_back(&self, leases: Vec<Lease>) {
-        let receipts: Vec<Receipt> = leases.into_iter().map(|lease| lease.receipt).collect();
-        let fate = Fate::Released { delay: Duration::ZERO };
-        for Failed { error, .. } in self.settle(&receipts, fate).await {
-            tracing::warn!("an item could not be given back, and comes when its lease runs out: {error}");
+        let delay = if self.may_send() {
+            Duration::ZERO
+        } else {
+            GIVE_BACK_DELAY
+        };
+        for lease in leases {
+            if let Err(error) = self.release(&lease.receipt, &lease.given_back(false), delay).await {
+                tracing::warn!("an item could not be given back, and comes when its lease runs out: {error}");
+            }
         }
     }
 }

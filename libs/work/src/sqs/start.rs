@@ -3,11 +3,12 @@
 //! It answers before anything is listed or leased, and says what to do where something is missing. It needs the
 //! permissions `sqs:GetQueueAttributes`, on the dead-letter queue too, and `sqs:GetQueueUrl` where only the redrive policy
 //! names that one; a source then needs `sqs:ReceiveMessage`, `sqs:ChangeMessageVisibility` and `sqs:DeleteMessage`, and
-//! `sqs:SendMessage` on the dead-letter queue; a sink needs `sqs:SendMessage`.
+//! `sqs:SendMessage` on both queues; a sink needs `sqs:SendMessage`. What a source needs is tried, by calls that change nothing:
+//! the handle that they name is made up, and the batch that they send is empty. `permissions` does that.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -16,7 +17,7 @@ use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::{Inner, Options, Role, SqsQueue, address::Address, client, fault};
-use crate::queue::Error;
+use crate::{queue::Error, settle::TRIES_MAX};
 
 type Attributes = HashMap<QueueAttributeName, String>;
 
@@ -25,7 +26,27 @@ type Attributes = HashMap<QueueAttributeName, String>;
 #[serde(rename_all = "camelCase")]
 struct RedrivePolicy {
     dead_letter_target_arn: String,
+    /// AWS writes a number, some of its imitations a text.
+    #[serde(default)]
+    max_receive_count: serde_json::Value,
 }
+
+impl RedrivePolicy {
+    fn of(attributes: &Attributes) -> Option<Result<Self, String>> {
+        let text = attributes.get(&QueueAttributeName::RedrivePolicy)?;
+        Some(serde_json::from_str(text).map_err(|error| format!("can't be read: {error}: {text}")))
+    }
+
+    fn receives_max(&self) -> Option<u32> {
+        match &self.max_receive_count {
+            serde_json::Value::String(text) => text.parse().ok(),
+            count => count.as_u64().and_then(|count| u32::try_from(count).ok()),
+        }
+    }
+}
+
+/// With fewer receives than this, the end of one worker may give up what only waited there.
+const RECEIVES_ENOUGH: u32 = 3;
 
 impl SqsQueue {
     /// Connects to a queue and checks that it can be used: [`Error::Refused`] says what is wrong or missing,
@@ -38,6 +59,8 @@ impl SqsQueue {
             client,
             visibility: Duration::ZERO,
             dead_letter_url: None,
+            receives_max: None,
+            may_send: AtomicBool::new(true),
             options,
             held: Mutex::default(),
             busy: watch::Sender::new(0),
@@ -50,41 +73,32 @@ impl SqsQueue {
             })?,
         };
         if role == Role::Source {
-            inner.dead_letter_url = Some(inner.find_dead_letter_queue(&attributes).await?);
+            let policy = RedrivePolicy::of(&attributes).transpose();
+            let policy = policy.map_err(|reason| Error::Refused {
+                reason: format!("the redrive policy of {} {reason}", inner.options.url),
+            })?;
+            inner.receives_max = policy.as_ref().and_then(RedrivePolicy::receives_max);
+            inner.dead_letter_url = inner.find_dead_letter_queue(policy.as_ref()).await?;
+            inner.try_permissions().await?;
+            inner.say_what_is_odd();
         }
         Ok(Self { inner: Arc::new(inner) })
     }
 }
 
 impl Inner {
-    /// The dead-letter queue, which must be there.
-    async fn find_dead_letter_queue(&self, attributes: &Attributes) -> Result<String, Error> {
+    /// The dead-letter queue, which must be there if one is named.
+    async fn find_dead_letter_queue(&self, policy: Option<&RedrivePolicy>) -> Result<Option<String>, Error> {
         let url = &self.options.url;
-        let policy = attributes.get(&QueueAttributeName::RedrivePolicy);
         let dead_letter_url = match (&self.options.dead_letter_url, policy) {
-            (Some(given), policy) => {
-                if policy.is_none() {
-                    tracing::warn!(
-                        "{url} has no redrive policy: an item that kills its worker comes back for ever, \
-                         set one with a maxReceiveCount"
-                    );
-                }
-                given.clone()
-            }
+            (Some(given), _) => given.clone(),
             (None, Some(policy)) => {
-                let (account, name) = target(policy).map_err(|reason| Error::Refused {
+                let (account, name) = policy.target().map_err(|reason| Error::Refused {
                     reason: format!("the redrive policy of {url} {reason}"),
                 })?;
                 self.url_of(&account, &name).await?
             }
-            (None, None) => {
-                return Err(Error::Refused {
-                    reason: format!(
-                        "{url} has no redrive policy, so that what is given up would be lost: give it one, \
-                         or name a queue with --sqs-dead-letter-queue-url"
-                    ),
-                });
-            }
+            (None, None) => return Ok(None),
         };
         if dead_letter_url == *url {
             return Err(Error::Refused {
@@ -93,11 +107,31 @@ impl Inner {
         }
         let names = [QueueAttributeName::QueueArn];
         match self.attributes(&dead_letter_url, &names).await {
-            Ok(_) => Ok(dead_letter_url),
+            Ok(_) => Ok(Some(dead_letter_url)),
             Err(Error::Refused { reason }) => Err(Error::Refused {
                 reason: format!("the dead-letter queue of {url} can't be used: {reason}"),
             }),
             Err(error) => Err(error),
+        }
+    }
+
+    /// What can be worked with and is no good idea. Said once.
+    fn say_what_is_odd(&self) {
+        let url = &self.options.url;
+        match (&self.dead_letter_url, self.receives_max) {
+            (None, _) => tracing::warn!(
+                "{url} has no redrive policy: what is given up has no queue to go to, and stays in this one, to be tried again \
+                 every quarter of an hour, unless --state or --dead-letters keeps it; set a policy, or name a queue with \
+                 --sqs-dead-letter-queue-url"
+            ),
+            (Some(_), None) => tracing::warn!(
+                "{url} has no redrive policy: an item that ends each worker that reads it is given up after {TRIES_MAX} of them"
+            ),
+            (Some(_), Some(receives_max)) if receives_max < RECEIVES_ENOUGH => tracing::warn!(
+                "the redrive policy of {url} gives an item up after {receives_max} receives: a worker that is killed may take items \
+                 with it that only waited there; a maxReceiveCount of {RECEIVES_ENOUGH} or more is right"
+            ),
+            (Some(_), Some(_)) => {}
         }
     }
 
@@ -133,16 +167,16 @@ fn visibility(attributes: &Attributes) -> Option<Duration> {
     Some(Duration::from_secs(seconds.max(1)))
 }
 
-/// Account and name of the queue that a redrive policy names.
-fn target(policy: &str) -> Result<(String, String), String> {
-    let policy: RedrivePolicy =
-        serde_json::from_str(policy).map_err(|error| format!("can't be read: {error}: {policy}"))?;
-    let arn = policy.dead_letter_target_arn;
-    match arn.split(':').collect::<Vec<_>>()[..] {
-        ["arn", _, "sqs", _, account, name] if !account.is_empty() && !name.is_empty() => {
-            Ok((account.to_owned(), name.to_owned()))
+impl RedrivePolicy {
+    /// Account and name of the queue that it names.
+    fn target(&self) -> Result<(String, String), String> {
+        let arn = &self.dead_letter_target_arn;
+        match arn.split(':').collect::<Vec<_>>()[..] {
+            ["arn", _, "sqs", _, account, name] if !account.is_empty() && !name.is_empty() => {
+                Ok((account.to_owned(), name.to_owned()))
+            }
+            _ => Err(format!("names no queue: {arn}")),
         }
-        _ => Err(format!("names no queue: {arn}")),
     }
 }
 
@@ -151,11 +185,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_redrive_policy_names_account_and_queue_or_is_refused() {
-        let arn = r#"{"deadLetterTargetArn":"arn:aws-cn:sqs:cn-north-1:123456789012:jobs-dead","maxReceiveCount":"3"}"#;
-        assert_eq!(target(arn), Ok(("123456789012".to_owned(), "jobs-dead".to_owned())));
-        for wrong in ["", "{}", r#"{"deadLetterTargetArn":"jobs-dead","maxReceiveCount":3}"#] {
-            assert!(target(wrong).is_err(), "{wrong}");
+    fn a_redrive_policy_names_account_queue_and_count_or_is_refused() {
+        let policy = |text: &str| {
+            let attributes = Attributes::from([(QueueAttributeName::RedrivePolicy, text.to_owned())]);
+            let policy = RedrivePolicy::of(&attributes).unwrap()?;
+            policy.target().map(|target| (target, policy.receives_max()))
+        };
+        let arn = "arn:aws-cn:sqs:cn-north-1:123456789012:jobs-dead";
+        let target = ("123456789012".to_owned(), "jobs-dead".to_owned());
+        for (count, receives_max) in [("3", Some(3)), ("\"3\"", Some(3)), ("null", None), ("-1", None)] {
+            let text = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{count}}}"#);
+            assert_eq!(policy(&text), Ok((target.clone(), receives_max)), "{text}");
         }
+        for wrong in ["", "{}", r#"{"deadLetterTargetArn":"jobs-dead","maxReceiveCount":3}"#] {
+            assert!(policy(wrong).is_err(), "{wrong}");
+        }
+        assert!(RedrivePolicy::of(&Attributes::new()).is_none());
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use pf_e2e::{Fault, FaultProxy, LocalStack, Sqs, sqs::Queue};
 use pf_work::{
-    Lease, WorkSink, WorkSource,
+    Lease, WorkItem, WorkSink, WorkSource,
     contract::item,
     queue::Error,
     sqs::{Options, Role, SqsQueue},
@@ -97,25 +97,22 @@ async fn a_message_of_several_objects_goes_when_all_of_them_are_settled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_object_given_back_brings_its_message_back_when_all_are_settled() {
+async fn one_object_given_back_comes_again_alone_and_as_it_was_given_back() {
     let (queue, at) = queue("given-back").await;
     Sqs::shared().send(&at.url, &notification(&["a", "b"]));
-    let receipts: Vec<_> = lease_all(&queue, 2)
-        .await
-        .into_iter()
-        .map(|lease| lease.receipt)
-        .collect();
-    queue.release(&receipts[0], Duration::ZERO).await.unwrap();
+    let leases = lease_all(&queue, 2).await;
+    let receipts: Vec<_> = leases.iter().map(|lease| lease.receipt.clone()).collect();
+    let back = leases[0].given_back(true);
+    queue.release(&receipts[0], &back, Duration::ZERO).await.unwrap();
+    let again = lease_all(&queue, 1).await.remove(0);
+    assert_eq!((&again.item, again.receive_count, again.item.returns), (&back, 1, 1));
     assert_eq!(
         Sqs::shared().depth(&at.url).in_flight,
-        1,
+        2,
         "the other is still worked on"
     );
     assert_eq!(queue.complete(&receipts[1..]).await, Ok(vec![]));
-    let again = lease_all(&queue, 2).await;
-    assert!(again.iter().all(|lease| lease.receive_count == 2));
-    let receipts: Vec<_> = again.into_iter().map(|lease| lease.receipt).collect();
-    assert_eq!(queue.complete(&receipts).await, Ok(vec![]));
+    assert_eq!(queue.complete(&[again.receipt]).await, Ok(vec![]));
     until_empty(&at.url).await;
 }
 
@@ -159,6 +156,10 @@ async fn what_is_no_work_is_given_up_with_the_reason_or_dropped_and_never_stuck(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_tells_what_it_was_and_why_to_whoever_looks() {
     let (queue, at) = queue("letter").await;
+    let item = |seq| WorkItem {
+        life: Some("7d3f".to_owned()),
+        ..item(seq)
+    };
     queue.offer(&[item(41)]).await.unwrap();
     let lease = lease_all(&queue, 1).await.remove(0);
     queue.dead_letter(&lease.receipt, "the object is gone").await.unwrap();
@@ -169,6 +170,7 @@ async fn a_dead_letter_tells_what_it_was_and_why_to_whoever_looks() {
         ("reason", "the object is gone"),
         ("job", "contract"),
         ("seq", "41"),
+        ("life", "7d3f"),
         ("uri", "file:///contract/41"),
         ("worker", "worker-7"),
     ] {
@@ -253,7 +255,27 @@ async fn what_a_poll_received_before_it_was_dropped_is_given_back_too() {
     }
     queue.quiet().await;
     let again = lease_all(&queue, 1).await.remove(0);
-    assert_eq!(again.receive_count, 2, "it was received, and given back");
+    assert_eq!(
+        (again.item, again.receive_count),
+        (item(0), 1),
+        "a stop costs no receive"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_with_many_polls_costs_no_receive() {
+    let (queue, _) = queue("polls").await;
+    for _ in 0..3 {
+        let polls: Vec<_> = (0..8).map(|_| queue.lease(1, Duration::from_secs(3))).collect();
+        let mut polls = futures::future::join_all(polls);
+        assert!(futures::poll!(&mut polls).is_pending());
+        queue.offer(&[item(0)]).await.unwrap();
+        drop(polls);
+        queue.quiet().await;
+        let again = lease_all(&queue, 1).await.remove(0);
+        assert_eq!((&again.item, again.receive_count), (&item(0), 1));
+        queue.complete(&[again.receipt]).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -326,4 +348,58 @@ async fn no_secret_is_in_what_a_queue_says_or_sends() {
         proxy.requests()[0].contains(Sqs::ACCESS_KEY_ID),
         "it was signed with that key"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_that_a_dead_reader_holds_are_waited_for() {
+    let at = Sqs::shared().make_queue("blinded", 600, 3);
+    let letters = SqsQueue::connect(options(&at.dead_letter_url), Role::Sink)
+        .await
+        .unwrap();
+    assert_eq!(letters.offer(&(0..4).map(item).collect::<Vec<_>>()).await, Ok(vec![]));
+    // A reader that dies: its letters are out of sight until its time is over.
+    let dying = Options {
+        visibility: Some(Duration::from_secs(6)),
+        dead_letter_url: Some(at.url.clone()),
+        ..options(&at.dead_letter_url)
+    };
+    let dead = SqsQueue::connect(dying, Role::Source).await.unwrap();
+    assert_eq!(lease_all(&dead, 4).await.len(), 4);
+    let read = SqsQueue::read_dead_letters(options(&at.dead_letter_url), 1000)
+        .await
+        .unwrap();
+    assert_eq!((read.letters.len(), read.more), (4, false), "none is taken for missing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_send_gives_back_by_making_visible_and_says_so_from_the_start() {
+    let at = Sqs::shared().make_queue("no-send", 600, 9);
+    for action in ["sendmessagebatch", "sendmessage"] {
+        let proxy = FaultProxy::new(&Sqs::shared().endpoint());
+        proxy.choose(move |request| match request.sqs_action() {
+            // Letters go to another queue, where it may be allowed.
+            Some(asked) if asked == action && !String::from_utf8_lossy(request.body).contains("-dead") => {
+                Fault::sqs_error(403, "AccessDenied", "not authorized to perform: sqs:sendmessage")
+            }
+            _ => Fault::Pass,
+        });
+        let behind = Options {
+            endpoint: Some(proxy.endpoint()),
+            ..options(&at.url)
+        };
+        let queue = SqsQueue::connect(behind, Role::Source).await.unwrap();
+        Sqs::shared().send(&at.url, &item(0).to_json());
+        let lease = lease_all(&queue, 1).await.remove(0);
+        queue
+            .release(&lease.receipt, &lease.given_back(true), Duration::ZERO)
+            .await
+            .unwrap();
+        let again = lease_all(&queue, 1).await.remove(0);
+        assert_eq!((again.receive_count, again.item), (2, item(0)), "the same message");
+        assert_eq!(
+            again.lost_leases, 0,
+            "given back and lost are counted alike, so none is called lost"
+        );
+        queue.complete(&[again.receipt]).await.unwrap();
+    }
 }

@@ -98,6 +98,7 @@ async fn the_sqs_queue_holds_the_contract_on_localstack() {
         async { contract::a_lease_that_runs_out_gives_the_item_to_the_next(&on(Leases::RunOut).await).await },
         async { contract::an_extended_lease_outlives_its_first_deadline(&on(Leases::RunOut).await).await },
         async { contract::a_released_item_comes_back_after_its_delay(&on(Leases::Hold).await).await },
+        async { contract::an_item_that_is_given_back_again_and_again_is_never_given_up(&on(Leases::Hold).await).await },
         async { contract::a_dead_letter_is_kept_and_never_leased_again(&on(Leases::RunOut).await).await },
         async { contract::a_lost_lease_fails_alone(&on(Leases::Hold).await).await },
     );

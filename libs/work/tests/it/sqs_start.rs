@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pf_e2e::{Fault, FaultProxy, LocalStack, Sqs};
+use pf_e2e::{FailedEntries, Fault, FaultProxy, LocalStack, Sqs};
 use pf_work::{
     queue::Error,
     sqs::{Options, Role, SqsQueue},
@@ -71,23 +71,61 @@ async fn who_may_not_use_the_queue_is_told_what_the_server_says() {
 }
 
 #[tokio::test]
-async fn a_worker_needs_a_dead_letter_queue_that_is_there_and_a_discoverer_does_not() {
-    needs_a_dead_letter_queue(Sqs::shared()).await;
-    needs_a_dead_letter_queue(LocalStack::shared().sqs()).await;
+async fn a_worker_that_lacks_a_permission_is_told_so_before_it_leases_anything() {
+    let at = Sqs::shared().make_queue("permissions", 30, 3);
+    for (denied, told) in [
+        (
+            "changemessagevisibilitybatch",
+            "cannot change the visibility of messages",
+        ),
+        ("deletemessagebatch", "cannot delete messages"),
+        ("sendmessagebatch", "cannot send messages"),
+    ] {
+        for is_whole in [true, false] {
+            let proxy = FaultProxy::new(&Sqs::shared().endpoint());
+            proxy.choose(move |request| {
+                if request.sqs_action() != Some(denied) {
+                    return Fault::Pass;
+                }
+                if is_whole || denied == "sendmessagebatch" {
+                    return Fault::sqs_error(403, "AccessDeniedException", "not authorized to perform it");
+                }
+                Fault::FailEntries(FailedEntries {
+                    places: vec![0],
+                    code: "AccessDenied".to_owned(),
+                    sender_fault: true,
+                    applied: false,
+                })
+            });
+            let behind = Options {
+                endpoint: Some(proxy.endpoint()),
+                ..options(&at.url)
+            };
+            let reason = refusal(behind, Role::Source).await;
+            assert!(reason.contains(told) && reason.contains("AccessDenied"), "{reason}");
+        }
+    }
+    // All that was tried changed nothing.
+    let depth = Sqs::shared().depth(&at.url);
+    assert_eq!((depth.visible, depth.in_flight, depth.delayed), (0, 0, 0));
 }
 
-async fn needs_a_dead_letter_queue(sqs: &Sqs) {
+#[tokio::test]
+async fn a_queue_is_worked_on_without_a_redrive_policy_and_a_dead_letter_queue_that_is_named_must_be_there() {
+    finds_the_dead_letter_queue(Sqs::shared()).await;
+    finds_the_dead_letter_queue(LocalStack::shared().sqs()).await;
+}
+
+async fn finds_the_dead_letter_queue(sqs: &Sqs) {
     let bare = sqs.make_plain_queue("start-bare", &json!({"VisibilityTimeout": "17"}));
     let sink = SqsQueue::connect(options(&bare), Role::Sink).await.unwrap();
     assert_eq!(
         (sink.visibility(), sink.dead_letter_url()),
         (Duration::from_secs(17), None)
     );
-    let reason = refusal(options(&bare), Role::Source).await;
-    assert!(
-        reason.contains("no redrive policy") && reason.contains("--sqs-dead-letter-queue-url"),
-        "{reason}"
-    );
+    let source = SqsQueue::connect(options(&bare), Role::Source).await.unwrap();
+    assert_eq!((source.dead_letter_url(), source.receives_max()), (None, None));
+    assert!(!pf_work::WorkSource::keeps_dead_letters(&source));
 
     let spare = sqs.make_plain_queue("start-spare", &json!({}));
     let given = Options {
@@ -102,6 +140,8 @@ async fn needs_a_dead_letter_queue(sqs: &Sqs) {
     let gone = sqs.make_queue("start-gone", 30, 3);
     let source = SqsQueue::connect(options(&gone.url), Role::Source).await.unwrap();
     assert_eq!(source.dead_letter_url(), Some(gone.dead_letter_url.as_str()));
+    assert_eq!(source.receives_max(), Some(3));
+    assert!(pf_work::WorkSource::keeps_dead_letters(&source));
     sqs.delete_queue(&gone.dead_letter_url);
     let reason = refusal(options(&gone.url), Role::Source).await;
     assert!(
@@ -141,7 +181,7 @@ async fn counts(server: &Sqs) {
         .unwrap()
         .remove(0);
     until_depth(&source, (4, 1, 0)).await;
-    let released = pf_work::WorkSource::release(&source, &lease.receipt, Duration::ZERO).await;
+    let released = pf_work::WorkSource::release(&source, &lease.receipt, &lease.item, Duration::ZERO).await;
     assert_eq!(released, Ok(()));
     until_depth(&source, (5, 0, 0)).await;
 

@@ -22,6 +22,7 @@ pub(super) fn item(uri: &str, etag: Option<&str>) -> WorkItem {
         run: 1,
         returns: 0,
         tries: 0,
+        crashes: 0,
         job: "job".to_owned(),
         seq: 0,
         uri: uri.to_owned(),

@@ -62,6 +62,7 @@ fn item(bytes: &[u8], format: Format, compression: Compression) -> WorkItem {
         run: 1,
         returns: 0,
         tries: 0,
+        crashes: 0,
         job: "job".to_owned(),
         seq: 0,
         uri: "file:///object".to_owned(),

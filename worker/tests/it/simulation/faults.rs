@@ -8,7 +8,7 @@ use std::{
     ops::AddAssign,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -21,11 +21,17 @@ use pf_state::{
     place::{Memory, Names},
 };
 use pf_work::{
-    Lease, WorkSource,
+    Lease, WorkItem, WorkSink as _, WorkSource,
     memory::MemoryQueue,
     queue::{Error, Failed, Receipt},
 };
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    outages::{Outages, What},
+    world::VISIBILITY,
+};
 
 /// How often each thing happened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,7 +45,18 @@ pub(super) struct Met {
     pub(super) released: u64,
     pub(super) told_again: u64,
     pub(super) settled_again: u64,
-    pub(super) redriven_by_policy: u64,
+    /// Outages that a worker noticed.
+    pub(super) storms: u64,
+    /// Items that were read alone.
+    pub(super) alone: u64,
+    /// Items that end their workers, given up by a worker.
+    pub(super) killers_given_up: u64,
+    /// The same, moved by the queue's policy.
+    pub(super) killers_moved: u64,
+    /// Items that could not be read though others could, given up.
+    pub(super) unreadable: u64,
+    /// Messages that are there twice as somebody gave back an item and could not take the old one away.
+    pub(super) doubled: u64,
 }
 
 impl Met {
@@ -47,7 +64,7 @@ impl Met {
         self.counts().iter().all(|count| **count > 0)
     }
 
-    fn counts(&mut self) -> [&mut u64; 10] {
+    fn counts(&mut self) -> [&mut u64; 15] {
         let Self {
             kills,
             drains,
@@ -58,7 +75,12 @@ impl Met {
             released,
             told_again,
             settled_again,
-            redriven_by_policy,
+            storms,
+            alone,
+            killers_given_up,
+            killers_moved,
+            unreadable,
+            doubled,
         } = self;
         [
             kills,
@@ -70,7 +92,12 @@ impl Met {
             released,
             told_again,
             settled_again,
-            redriven_by_policy,
+            storms,
+            alone,
+            killers_given_up,
+            killers_moved,
+            unreadable,
+            doubled,
         ]
     }
 }
@@ -87,7 +114,10 @@ impl AddAssign for Met {
 #[derive(Debug, Clone)]
 pub(super) struct Link {
     rng: Arc<Mutex<Rng>>,
-    is_dead: Arc<AtomicBool>,
+    is_dead: CancellationToken,
+    doubled: Arc<AtomicU64>,
+    /// Answers to leases are never lost: the queue's policy counts these, and nothing is to be done about it.
+    pub(super) leases_well: bool,
     /// Chance in a thousand that a call fails, before or after it took effect.
     pub(super) failures_permille: u32,
     /// The longest that a call takes.
@@ -106,14 +136,30 @@ impl Link {
     pub(super) fn new(rng: Rng, failures_permille: u32, slowest: Duration) -> Self {
         Self {
             rng: Arc::new(Mutex::new(rng)),
-            is_dead: Arc::default(),
+            is_dead: CancellationToken::new(),
+            doubled: Arc::default(),
+            leases_well: false,
             failures_permille,
             slowest,
         }
     }
 
     pub(super) fn kill(&self) {
-        self.is_dead.store(true, Ordering::Relaxed);
+        self.is_dead.cancel();
+    }
+
+    /// Returns when it is killed.
+    pub(super) async fn killed(&self) {
+        self.is_dead.cancelled().await;
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.is_dead.is_cancelled()
+    }
+
+    /// Messages that it left twice in the queue.
+    pub(super) fn doubled(&self) -> u64 {
+        self.doubled.load(Ordering::Relaxed)
     }
 
     /// Waits as long as a call takes, and says what becomes of it. Of a dead worker it never returns.
@@ -149,7 +195,7 @@ impl Link {
 
     /// Returns at once, or never.
     pub(super) async fn alive(&self) {
-        if self.is_dead.load(Ordering::Relaxed) {
+        if self.is_dead() {
             pending::<()>().await;
         }
     }
@@ -212,6 +258,12 @@ fn joined(mut failed: Vec<Failed>, at_queue: Vec<Failed>, rest: &[usize]) -> Vec
 #[async_trait]
 impl WorkSource for Queue {
     async fn lease(&self, count: usize, wait: Duration) -> Result<Vec<Lease>, Error> {
+        if self.link.leases_well {
+            self.link.alive().await;
+            let leased = self.queue.lease(count, wait).await;
+            self.link.alive().await;
+            return leased;
+        }
         // Leases whose answer is lost run out, as a server's do.
         self.call(self.queue.lease(count, wait)).await
     }
@@ -232,8 +284,25 @@ impl WorkSource for Queue {
         Ok(joined(failed, at_queue, &rest))
     }
 
-    async fn release(&self, receipt: &Receipt, delay: Duration) -> Result<(), Error> {
-        self.call(self.queue.release(receipt, delay)).await
+    /// As on SQS: a new message, and then the old one goes. Who fails between leaves both.
+    async fn release(&self, receipt: &Receipt, item: &WorkItem, delay: Duration) -> Result<(), Error> {
+        match self.link.call().await {
+            Fate::NotDone => Err(unavailable()),
+            Fate::DoneButSaysNot if self.link.roll(2) == 0 => {
+                self.queue.extend(std::slice::from_ref(receipt), VISIBILITY).await?;
+                self.queue.offer(std::slice::from_ref(item)).await?;
+                self.link.doubled.fetch_add(1, Ordering::Relaxed);
+                Err(unavailable())
+            }
+            fate => {
+                let released = self.queue.release(receipt, item, delay).await;
+                self.link.alive().await;
+                if fate == Fate::DoneButSaysNot {
+                    return Err(unavailable());
+                }
+                released
+            }
+        }
     }
 
     async fn dead_letter(&self, receipt: &Receipt, reason: &str) -> Result<(), Error> {
@@ -246,6 +315,8 @@ impl WorkSource for Queue {
 pub(super) struct FaultyPlace {
     pub(super) memory: Arc<Memory>,
     pub(super) link: Link,
+    /// Where it is in the storage of the objects, their outages are its own.
+    pub(super) outages: Option<Outages>,
 }
 
 impl FaultyPlace {
@@ -256,6 +327,12 @@ impl FaultyPlace {
             attempts: 1,
             source: "simulated".into(),
         };
+        if let Some(outages) = &self.outages
+            && outages.is_out_of_reach(What::Storage).await
+        {
+            self.link.alive().await;
+            return Err(unavailable());
+        }
         self.link.through(act, unavailable).await
     }
 }

@@ -39,6 +39,17 @@ pub(super) struct Object {
     pub(super) lines: Vec<Line>,
     /// Behind this line reading fails, each time.
     pub(super) broken_at: Option<usize>,
+    pub(super) nature: Nature,
+}
+
+/// What reading an object is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nature {
+    Healthy,
+    /// It ends the worker that reads it.
+    Killer,
+    /// The storage never gives it out, as if it were down.
+    Unreadable,
 }
 
 /// What a lane reads at once.
@@ -77,7 +88,12 @@ impl Object {
         });
         let lines: Vec<Line> = lines.collect();
         let broken_at = (rng.u32(0..12) == 0).then(|| rng.usize(0..=lines.len()));
-        Self { seq, lines, broken_at }
+        Self {
+            seq,
+            lines,
+            broken_at,
+            nature: Nature::Healthy,
+        }
     }
 
     /// An object of so many good lines.
@@ -97,6 +113,7 @@ impl Object {
             seq,
             lines: lines.collect(),
             broken_at: None,
+            nature: Nature::Healthy,
         }
     }
 
@@ -107,6 +124,7 @@ impl Object {
             run: 1,
             returns: 0,
             tries: 0,
+            crashes: 0,
             job: JOB.to_owned(),
             seq: self.seq,
             uri: format!("s3://bucket/{}", self.seq),

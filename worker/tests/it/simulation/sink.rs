@@ -18,7 +18,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::faults::{Fate, Link};
+use super::{
+    faults::{Fate, Link},
+    outages::{Outages, What},
+};
 
 /// Documents by id, with how often each was offered.
 #[derive(Debug, Default)]
@@ -33,6 +36,7 @@ pub(super) struct Index {
 pub(super) struct Sink {
     pub(super) index: Arc<Mutex<Index>>,
     pub(super) link: Link,
+    pub(super) outages: Outages,
     pub(super) room: Budget,
     /// How long it takes for each document.
     pub(super) per_document: Duration,
@@ -118,6 +122,10 @@ impl BulkSink for Sink {
                 },
             }
         };
+        if self.outages.is_out_of_reach(What::Sink).await {
+            self.link.alive().await;
+            return not_done(Vec::new());
+        }
         match self.link.call().await {
             Fate::Done => Delivered {
                 exceptions: self.apply(bulk),

@@ -41,6 +41,7 @@ fn a_sink_at_a_tenth_of_the_speed_sets_the_pace_and_nothing_piles_up_or_runs_out
     let temper = Temper {
         link: Link::new(world.rng.fork(), 0, Duration::from_millis(50)),
         lanes: LANES as usize,
+        polls: 1,
         per_document: PER_DOCUMENT,
         bodies: bodies.clone(),
         slowest_read: PER_DOCUMENT * BATCH_LINES_TIMES_TWO * LANES / FASTER,

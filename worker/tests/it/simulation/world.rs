@@ -2,11 +2,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, atomic::AtomicI64},
+    future::ready,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use fastrand::Rng;
+use futures::FutureExt as _;
 use pf_state::{Stage, StateDir, place::Memory};
 use pf_telemetry::Shutdown;
 use pf_work::{
@@ -17,7 +22,7 @@ use pf_work::{
 use pf_worker::{
     dead_letters::DeadLetters,
     delivery::{
-        ErrorBudget, Keeper, Leased, Letters, Settler, States, Untold,
+        Account, ErrorBudget, Keeper, Leased, Letters, Settler, States, Untold, Weather, Witness,
         leasing::{Leasing, Taken, Until},
         letters::Place,
     },
@@ -41,7 +46,8 @@ use tokio::{
 
 use super::{
     faults::{FaultyPlace, Link, Met, Queue},
-    objects::{JOB, Kind, Object, Read},
+    objects::{JOB, Kind, Nature, Object, Read},
+    outages::{Outages, What},
     sink::{Index, REFUSED, Sink},
 };
 
@@ -51,6 +57,17 @@ pub(super) const VISIBILITY: Duration = Duration::from_secs(30);
 /// Longer than any run takes that comes to its end.
 const RUN_MAX: Duration = Duration::from_hours(24 * 30);
 
+/// How long a worker of a round lives at most.
+const ROUND: Duration = Duration::from_secs(400);
+
+/// So many receives that nobody runs out of them.
+const RECEIVES_UNBOUNDED: u32 = 1000;
+/// As a policy says that was set with care.
+const RECEIVES_FEW: u32 = 4;
+
+/// Workers in the end: an object that ends its worker ends so many at most.
+const LAST_WORKERS_MAX: u32 = 100;
+
 /// A body of so many bytes is sent.
 const BODY_BYTES: usize = 400;
 
@@ -59,6 +76,9 @@ pub(super) struct World {
     pub(super) rng: Rng,
     objects: Vec<Object>,
     receives_max: u32,
+    pub(super) outages: Outages,
+    /// Whether the state directory is in the storage that has the outages.
+    books_have_outages: bool,
     pub(super) queue: Arc<MemoryQueue>,
     memory: Arc<Memory>,
     pub(super) index: Arc<Mutex<Index>>,
@@ -86,6 +106,7 @@ pub(super) fn paused() -> Runtime {
 pub(super) struct Temper {
     pub(super) link: Link,
     pub(super) lanes: usize,
+    pub(super) polls: usize,
     /// How long the sink takes for each document.
     pub(super) per_document: Duration,
     pub(super) bodies: Bodies,
@@ -131,9 +152,15 @@ impl World {
     pub(super) fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let count = rng.u64(1..30);
-        let objects: Vec<Object> = (0..count).map(|seq| Object::new(seq, &mut rng)).collect();
-        // Mostly so many that no item runs out of tries, sometimes few, so that the policy moves some.
-        let receives_max = if rng.u32(0..8) == 0 { 2 } else { 1000 };
+        let mut objects: Vec<Object> = (0..count).map(|seq| Object::new(seq, &mut rng)).collect();
+        // Few receives are enough, whatever happens, where answers to leases are not lost: these are counted by the policy.
+        let receives_max = [RECEIVES_UNBOUNDED, RECEIVES_FEW][rng.usize(0..2)];
+        if rng.bool() {
+            for _ in 0..rng.u32(1..3) {
+                let odd = rng.usize(0..objects.len());
+                objects[odd].nature = [Nature::Killer, Nature::Unreadable][rng.usize(0..2)];
+            }
+        }
         Self::of(rng, objects, receives_max)
     }
 
@@ -147,6 +174,8 @@ impl World {
             rng,
             objects,
             receives_max,
+            outages: Outages::default(),
+            books_have_outages: false,
             queue: Arc::new(MemoryQueue::new(options)),
             memory: Arc::new(Memory::new()),
             index: Arc::default(),
@@ -166,25 +195,66 @@ impl World {
                     .await
                     .unwrap();
             }
-            for _ in 0..self.rng.u32(0..5) {
-                self.round().await;
+            self.books_have_outages = self.rng.bool();
+            match self.rng.u32(0..4) {
+                0 => self.drains_in_a_loop().await,
+                _ => {
+                    for _ in 0..self.rng.u32(0..5) {
+                        self.round().await;
+                    }
+                }
             }
-            // In the end there is always a worker to whom nothing happens.
+            self.outages.end();
+            self.last_workers().await;
+            self.check().await;
+        });
+        self.met
+    }
+
+    /// In the end there is always a worker to whom nothing happens, beside what its objects do.
+    async fn last_workers(&mut self) {
+        for _ in 0..LAST_WORKERS_MAX {
+            let link = Link::new(self.rng.fork(), 0, Duration::from_millis(50));
             let last = Temper {
-                link: Link::new(self.rng.fork(), 0, Duration::from_millis(50)),
+                link: link.clone(),
                 lanes: 2,
+                polls: 2,
                 per_document: Duration::from_millis(1),
                 bodies: Bodies::default(),
                 slowest_read: Duration::from_millis(50),
                 read_failures_permille: 0,
                 until: Until::Idle(VISIBILITY * 40),
             };
-            timeout(RUN_MAX, self.worker("last".to_owned(), last, End::ByItself))
-                .await
-                .expect("a job comes to its end");
-            self.check().await;
-        });
-        self.met
+            let name = format!("last-{}", self.rng.u32(..));
+            let met = timeout(RUN_MAX, self.worker(name, last, End::ByItself)).await;
+            self.met += met.expect("a job comes to its end");
+            if !link.is_dead() {
+                return;
+            }
+        }
+        panic!("a job comes to its end after {LAST_WORKERS_MAX} workers");
+    }
+
+    /// A worker that is asked to stop again and again, long before it has read an object.
+    async fn drains_in_a_loop(&mut self) {
+        for number in 0..self.rng.u32(3..20) {
+            let temper = Temper {
+                link: Link::new(self.rng.fork(), 0, Duration::from_millis(500)),
+                lanes: 2,
+                polls: self.rng.usize(1..8),
+                per_document: Duration::from_millis(10),
+                bodies: Bodies::default(),
+                slowest_read: Duration::from_secs(20),
+                read_failures_permille: 0,
+                until: Until::Asked,
+            };
+            let after = Duration::from_millis(self.rng.u64(1..30_000));
+            self.met.drains += 1;
+            let met = self
+                .worker(format!("loop-{number}"), temper, End::Drained { after })
+                .await;
+            self.met += met;
+        }
     }
 
     /// Puts all items into the queue.
@@ -197,22 +267,36 @@ impl World {
     /// Some workers at the same time, with troubles.
     async fn round(&mut self) {
         let mut lives = Vec::new();
+        if self.rng.u32(0..3) == 0 {
+            self.outages.plan(&mut self.rng, ROUND);
+        }
+        let is_counted = self.receives_max == RECEIVES_FEW;
         for number in 0..self.rng.u32(1..4) {
             let slow = |rng: &mut Rng, choices: &[u64]| Duration::from_millis(choices[rng.usize(0..choices.len())]);
             let rng = &mut self.rng;
             let failures = [0, 5, 50, 200][rng.usize(0..4)];
-            let slowest_call = slow(rng, &[5, 500, 5_000, 20_000]);
+            // What takes too long loses leases, and these are counted too.
+            let slowest_calls: &[u64] = if is_counted {
+                &[5, 500]
+            } else {
+                &[5, 500, 5_000, 20_000]
+            };
+            let slowest_call = slow(rng, slowest_calls);
+            let mut link = Link::new(rng.fork(), failures, slowest_call);
+            link.leases_well = is_counted;
             let temper = Temper {
-                link: Link::new(rng.fork(), failures, slowest_call),
+                link,
                 lanes: rng.usize(1..4),
+                polls: rng.usize(1..4),
                 per_document: slow(rng, &[0, 10, 1_000]),
                 bodies: Bodies::default(),
                 slowest_read: slow(rng, &[1, 1_000, 20_000]),
-                read_failures_permille: [0, 0, 50][rng.usize(0..3)],
+                read_failures_permille: if is_counted { 0 } else { [0, 0, 50][rng.usize(0..3)] },
                 until: Until::Asked,
             };
-            let after = Duration::from_millis(rng.u64(1..400_000));
-            let end = if rng.bool() {
+            let after = ROUND.mul_f64(rng.f64());
+            // A worker that is killed from outside is one receive of what it has, and of few receives there are not many.
+            let end = if rng.bool() && (!is_counted || self.met.kills == 0) {
                 self.met.kills += 1;
                 End::Killed { after }
             } else {
@@ -232,6 +316,7 @@ impl World {
         let Temper {
             link,
             lanes,
+            polls,
             per_document,
             bodies,
             slowest_read,
@@ -245,12 +330,29 @@ impl World {
             queue: Arc::clone(&self.queue),
             link: link.clone(),
         });
-        let keeper = Arc::new(Keeper::new(queue.clone(), VISIBILITY, metrics.clone()));
+        let keeper = Arc::new(Keeper::new(
+            queue.clone(),
+            VISIBILITY,
+            Arc::clone(&ending),
+            metrics.clone(),
+        ));
         let place = Arc::new(FaultyPlace {
             memory: Arc::clone(&self.memory),
             link: link.clone(),
+            outages: self.books_have_outages.then(|| self.outages.clone()),
         });
         let states = Arc::new(States::new(name, move |job| StateDir::at(place.clone(), job)));
+        let weather = Arc::new(Weather::default());
+        let account = Arc::new(Account::kept());
+        let budget = Arc::new(ErrorBudget::default());
+        let (outages, objects) = (self.outages.clone(), self.objects.clone());
+        let can_be_read = move |outages: &Outages, seq: u64| {
+            let nature = objects[seq as usize].nature;
+            nature != Nature::Unreadable && !outages.is_down(What::Storage)
+        };
+        let witness = Witness::new(move |item| ready(can_be_read(&outages, item.seq)).boxed());
+        let outages = self.outages.clone();
+        let witness = witness.or_books(move |_| ready(!outages.is_down(What::Storage)).boxed());
         let (letters, store) = Letters::to(Place::State(Arc::clone(&states)), metrics.clone());
         let (events, settler_events) = unbounded_channel();
         let untold = Arc::new(Untold::default());
@@ -260,19 +362,26 @@ impl World {
             keeper: Arc::clone(&keeper),
             states: Some(Arc::clone(&states)),
             dead_letters: Arc::new(DeadLetters::shown()),
-            tries_max: None,
+            tries_max: self.receives_max,
+            witness: Arc::new(witness),
+            weather: Arc::clone(&weather),
+            account: Arc::clone(&account),
+            budget: Arc::clone(&budget),
             ending: Arc::clone(&ending),
             metrics: metrics.clone(),
         };
         let leasing = Leasing {
             untold,
             queue,
-            polls: 1,
+            polls,
             until,
             keeper: Arc::clone(&keeper),
             states: Some(states),
+            tries_max: self.receives_max,
+            weather: Arc::clone(&weather),
+            account: Arc::clone(&account),
             settler: events,
-            budget: Arc::new(ErrorBudget::default()),
+            budget,
             ending,
             metrics: metrics.clone(),
         };
@@ -280,6 +389,7 @@ impl World {
         let sink = Arc::new(Sink {
             index: Arc::clone(&self.index),
             link: link.clone(),
+            outages: self.outages.clone(),
             room: Budget::new(bodies.in_flight_bytes_max, Some(in_flight_bytes.clone())),
             per_document,
             turns: Semaphore::new(bodies.turns),
@@ -293,9 +403,15 @@ impl World {
             letters: letters.clone(),
             shutdown: shutdown.clone(),
             link: link.clone(),
+            outages: self.outages.clone(),
+            weather: Arc::clone(&weather),
+            storms: Arc::default(),
+            alone: Arc::default(),
+            keeper: Arc::clone(&keeper),
             slowest_read,
             read_failures_permille,
         };
+        let (storms, alone) = (Arc::clone(&lane.storms), Arc::clone(&lane.alone));
         let sending = {
             let (letters, metrics) = (letters, metrics.clone());
             move || {
@@ -340,7 +456,14 @@ impl World {
             tokio::select! {
                 biased;
                 () = ends => {}
-                () = work => {}
+                // By what it read.
+                () = link.killed() => {}
+                () = work => {
+                    // Who ends by itself says truly whether everything that it leased is settled.
+                    if matches!(end, End::ByItself) {
+                        assert_eq!(account.owed_count(), 0, "nothing is owed");
+                    }
+                }
                 () = keeper.run() => {}
             }
             assert_eq!(metrics.items_unbalanced.get(), 0, "a record is unaccounted for");
@@ -351,6 +474,9 @@ impl World {
                 rejected: metrics.records_rejected(),
                 released: metrics.items_released.get(),
                 told_again: metrics.items_told_again.get(),
+                storms: storms.load(Ordering::Relaxed),
+                alone: alone.load(Ordering::Relaxed),
+                doubled: link.doubled(),
                 ..Met::default()
             }
         }
@@ -399,12 +525,39 @@ impl World {
         for object in &self.objects {
             let seq = object.seq;
             let moved_by_policy = !ledger.settled().contains(seq);
-            if moved_by_policy {
-                assert!(
-                    self.receives_max < 1000 && dead.contains_key(&seq),
-                    "item {seq} is forgotten"
-                );
-                self.met.redriven_by_policy += 1;
+            match object.nature {
+                Nature::Healthy => assert!(
+                    !moved_by_policy,
+                    "item {seq} is healthy, and given up or forgotten: {:?}",
+                    dead.get(&seq)
+                ),
+                Nature::Killer if moved_by_policy => {
+                    assert!(dead.contains_key(&seq), "item {seq} is forgotten");
+                    self.met.killers_moved += 1;
+                }
+                Nature::Killer => {
+                    assert!(
+                        ledger.reasons[&seq].contains("workers ended without a word"),
+                        "{:?}",
+                        ledger.reasons
+                    );
+                    self.met.killers_given_up += 1;
+                }
+                Nature::Unreadable => {
+                    assert!(!moved_by_policy, "item {seq} was in nobody's way");
+                    assert!(
+                        ledger.reasons[&seq].contains("other objects were read well"),
+                        "{:?}",
+                        ledger.reasons
+                    );
+                    self.met.unreadable += 1;
+                }
+            }
+            if object.nature != Nature::Healthy {
+                for line in &object.lines {
+                    assert!(!documents.contains(line.text.as_str()), "nothing of it was read");
+                }
+                continue;
             }
             let is_completed = ledger.completed.contains(seq);
             assert!(
@@ -423,18 +576,13 @@ impl World {
                     line.kind == Kind::Good,
                     matches!(line.kind, Kind::Undecodable | Kind::Unindexable),
                 );
-                if moved_by_policy {
-                    assert!(must.0 || !is_there);
-                } else {
-                    assert_eq!((is_there, is_letter), must, "item {seq}, {line:?}");
-                    let count = |counts: &mut Counts| match line.kind {
-                        Kind::Good => counts.records_out += 1,
-                        Kind::Filtered => counts.records_filtered += 1,
-                        Kind::Undecodable | Kind::Unindexable => counts.records_rejected += 1,
-                    };
-                    expected.records_in += 1;
-                    count(&mut expected);
+                assert_eq!((is_there, is_letter), must, "item {seq}, {line:?}");
+                match line.kind {
+                    Kind::Good => expected.records_out += 1,
+                    Kind::Filtered => expected.records_filtered += 1,
+                    Kind::Undecodable | Kind::Unindexable => expected.records_rejected += 1,
                 }
+                expected.records_in += 1;
             }
         }
         assert!(documents.is_empty(), "nothing else is there: {documents:?}");
@@ -459,6 +607,11 @@ struct Lane {
     letters: Letters,
     shutdown: Shutdown,
     link: Link,
+    outages: Outages,
+    weather: Arc<Weather>,
+    storms: Arc<AtomicU64>,
+    alone: Arc<AtomicU64>,
+    keeper: Arc<Keeper>,
     slowest_read: Duration,
     read_failures_permille: u32,
 }
@@ -479,6 +632,14 @@ impl Lane {
             let Some(Taken { leased, checkpoint }) = next else {
                 break;
             };
+            if self.weather.is_stormy() {
+                self.storms.fetch_add(1, Ordering::Relaxed);
+                sending.flush().await;
+                tokio::select! {
+                    () = self.weather.turn() => {}
+                    () = self.shutdown.draining() => {}
+                }
+            }
             if self.shutdown.is_draining() {
                 drop(leased);
                 continue;
@@ -486,6 +647,10 @@ impl Lane {
             if let Some(stopped) = leased.tracked().stopped() {
                 leased.end(stopped);
                 continue;
+            }
+            if leased.is_suspect() {
+                assert_eq!(self.keeper.held_count(), 1, "what may end its worker is read alone");
+                self.alone.fetch_add(1, Ordering::Relaxed);
             }
             let object = &self.objects[leased.tracked().item().seq as usize];
             let from = match checkpoint.map(|checkpoint| checkpoint.position) {
@@ -506,7 +671,13 @@ impl Lane {
             ))
             .await;
             self.link.alive().await;
-            if self.link.roll(1000) < self.read_failures_permille {
+            if object.nature == Nature::Killer {
+                self.link.kill();
+                self.link.alive().await;
+            }
+            let is_out_of_reach =
+                self.outages.is_out_of_reach(What::Storage).await || object.nature == Nature::Unreadable;
+            if is_out_of_reach || self.link.roll(1000) < self.read_failures_permille {
                 return Happened::Unavailable {
                     reason: "simulated".to_owned(),
                 };
