@@ -173,6 +173,9 @@ async fn discover(plan: Plan, totals: Totals, health: &Health, shutdown: &Shutdo
 async fn summarise(file: Option<&Path>, job: String, offered: Offered) -> Result<()> {
     let discovered = Discovered {
         job,
+        owner: None,
+        life: None,
+        resumed_from: None,
         items: offered.items,
         objects: offered.objects,
         object_bytes: offered.bytes,

@@ -31,10 +31,10 @@ pub use discoverer::Discoverer;
 pub use pods::{NetworkPolicy, ServiceAccount};
 pub use queue::{Queue, QueueCredentials, Sqs};
 pub use sink::{
-    Compression as SinkCompression, DocumentId, DocumentIdMode, Elasticsearch, ElasticsearchAuth, SecretKey,
-    SecretName, Sink, Stats, Stdout,
+    Compression as SinkCompression, DocumentId, DocumentIdMode, Elasticsearch, ElasticsearchAuth, OnConflict,
+    Operation, SecretKey, SecretName, Sink, Stats, Stdout,
 };
-pub use source::{Compression, Files, Format, S3, Source};
+pub use source::{Binary, Compression, Files, Format, S3, Source};
 pub use status::{IngestJobStatus, Items, Phase, QueueStatus, Records, Run};
 pub use transform::{ConfigMapKey, Enrichment, EnrichmentType, OnError, S3Object, Transform};
 pub use workers::{Prefetch, Resources, Scaling, ScalingMode, Workers};
@@ -134,9 +134,26 @@ pub const KIND: &str = "IngestJob";
     )
     .message("spec.queue cannot change once the job has started: make a new job"),
     validation = Rule::new(
-        "!has(oldSelf.status) || !has(oldSelf.status.startedAt) || (has(self.spec.state) == has(oldSelf.spec.state) && (!has(self.spec.state) || self.spec.state == oldSelf.spec.state))"
+        "!has(oldSelf.status) || !has(oldSelf.status.startedAt) || (has(oldSelf.status.completedAt) && (has(self.spec.restartNonce) != has(oldSelf.spec.restartNonce) || (has(self.spec.restartNonce) && self.spec.restartNonce != oldSelf.spec.restartNonce))) || (has(self.spec.columns) == has(oldSelf.spec.columns) && (!has(self.spec.columns) || self.spec.columns == oldSelf.spec.columns))"
     )
-    .message("spec.state cannot change once the job has started: make a new job")
+    .message("spec.columns cannot change once the job has started: make a new job, or change it together with spec.restartNonce when the job is over"),
+    validation = Rule::new(
+        "!has(oldSelf.status) || !has(oldSelf.status.startedAt) || (has(oldSelf.status.completedAt) && (has(self.spec.restartNonce) != has(oldSelf.spec.restartNonce) || (has(self.spec.restartNonce) && self.spec.restartNonce != oldSelf.spec.restartNonce))) || (has(self.spec.where) == has(oldSelf.spec.where) && (!has(self.spec.where) || self.spec.where == oldSelf.spec.where))"
+    )
+    .message("spec.where cannot change once the job has started: make a new job, or change it together with spec.restartNonce when the job is over"),
+    validation = Rule::new(
+        "!has(oldSelf.status) || !has(oldSelf.status.startedAt) || (has(oldSelf.status.completedAt) && (has(self.spec.restartNonce) != has(oldSelf.spec.restartNonce) || (has(self.spec.restartNonce) && self.spec.restartNonce != oldSelf.spec.restartNonce))) || (has(self.spec.transform) == has(oldSelf.spec.transform) && (!has(self.spec.transform) || self.spec.transform == oldSelf.spec.transform))"
+    )
+    .message("spec.transform cannot change once the job has started: make a new job, or change it together with spec.restartNonce when the job is over"),
+    validation = Rule::new(
+        "!has(oldSelf.status) || !has(oldSelf.status.startedAt) || (has(oldSelf.status.completedAt) && (has(self.spec.restartNonce) != has(oldSelf.spec.restartNonce) || (has(self.spec.restartNonce) && self.spec.restartNonce != oldSelf.spec.restartNonce))) || (has(self.spec.enrichment) == has(oldSelf.spec.enrichment) && (!has(self.spec.enrichment) || self.spec.enrichment == oldSelf.spec.enrichment))"
+    )
+    .message("spec.enrichment cannot change once the job has started: make a new job, or change it together with spec.restartNonce when the job is over"),
+    // Where others' books are found, nothing has begun yet; and whose books are taken over may be said at any time.
+    validation = Rule::new(
+        "!has(oldSelf.status) || !has(oldSelf.status.startedAt) || (has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c, c.type == 'Stalled' && c.reason == 'StateInUse')) || (has(self.spec.state) == has(oldSelf.spec.state) && (!has(self.spec.state) || (self.spec.state.uri == oldSelf.spec.state.uri && has(self.spec.state.region) == has(oldSelf.spec.state.region) && (!has(self.spec.state.region) || self.spec.state.region == oldSelf.spec.state.region) && has(self.spec.state.endpoint) == has(oldSelf.spec.state.endpoint) && (!has(self.spec.state.endpoint) || self.spec.state.endpoint == oldSelf.spec.state.endpoint))))"
+    )
+    .message("spec.state cannot change once the job has started, but for resume: make a new job"),
 )]
 #[serde(rename_all = "camelCase")]
 pub struct IngestJobSpec {
@@ -150,7 +167,8 @@ pub struct IngestJobSpec {
 
     /// The fields that are kept of each record: keys of the record, or keys joined by dots for what lies deeper. All
     /// other fields are left out, and of a Parquet object only the bytes of these columns are fetched. Absent: every
-    /// field, and an NDJSON record that nothing else touches leaves byte for byte as it came.
+    /// field, and an NDJSON record that nothing else touches leaves byte for byte as it came. Cannot change once the job has
+    /// started, but for another run: together with `restartNonce`, when the job is over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 500), inner(length(min = 1, max = 512), pattern(r"^[^,]+$")))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
@@ -162,7 +180,8 @@ pub struct IngestJobSpec {
     pub columns: Vec<String>,
 
     /// Which records are kept: comparisons joined by `and`, as in `status >= 500 and request.method = "GET"`. The
-    /// operators are `=` `!=` `<` `<=` `>` `>=`. A missing field matches nothing but `= null`.
+    /// operators are `=` `!=` `<` `<=` `>` `>=`. A missing field matches nothing but `= null`. Cannot change once the job
+    /// has started, but for another run, as `columns`.
     #[serde(rename = "where", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub where_: Option<String>,
@@ -180,7 +199,7 @@ pub struct IngestJobSpec {
     pub sink: Sink,
 
     /// Where the job keeps its books: manifest, ledger, checkpoints and record dead letters. Needed in a cluster. Cannot
-    /// change once the job has started.
+    /// change once the job has started, but for `resume`, and while the job is Stalled with the reason StateInUse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
 
@@ -202,8 +221,8 @@ pub struct IngestJobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_policy: Option<NetworkPolicy>,
 
-    /// How many records may be rejected before the job stops taking work. Absent: any number, and each of them is kept
-    /// as a dead letter.
+    /// How many records may be rejected before the job stops taking work; at its end, all of its records are counted
+    /// together, and more fail it. Absent: any number, and each of them is kept as a dead letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_budget: Option<ErrorBudget>,
 
@@ -220,7 +239,7 @@ pub struct IngestJobSpec {
 
     /// Runs a finished job once more, from its discovery on, whenever this text changes: what it is does not matter, a
     /// date for example. The new run has books of its own beside those of the earlier ones. While a job runs, the change
-    /// waits for its end.
+    /// waits for its end. Documents of earlier runs are replaced, see `sink.elasticsearch.operation`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub restart_nonce: Option<String>,
@@ -230,7 +249,8 @@ pub struct IngestJobSpec {
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct State {
-    /// The state directory: `s3://bucket/prefix` or `file:///path`. Each job needs its own.
+    /// The state directory: `s3://bucket/prefix` or `file:///path`. Jobs may share it: in it, each has books of its own under
+    /// its namespace and name.
     #[schemars(
         length(max = 1100),
         pattern(r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?|file:///.+)$")
@@ -245,6 +265,12 @@ pub struct State {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024), pattern(r"^https?://[^/\s]+/?$"), transform = must_be(SERVER, "http://minio:9000"))]
     pub endpoint: Option<String>,
+    /// Whether books that another job began in this place, under the same namespace and name, are gone on with: what they
+    /// have as settled is not read again. For a job that was deleted and applied again, and for a cluster that was rebuilt.
+    /// Source, filters and sink must be the same. Default: false, and the job is Stalled with the reason StateInUse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = false))]
+    pub resume: Option<bool>,
 }
 
 /// How many records may be rejected before the job stops taking work and says so.
@@ -257,7 +283,7 @@ pub struct ErrorBudget {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1_000_000_000_000_u64))]
     pub rejected_records: Option<u64>,
-    /// At most this share of all records read, in percent; looked at from the ten thousandth record on.
+    /// At most this share of all records read, in percent; looked at from the ten thousandth record on, and at the job's end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 100))]
     pub rejected_percent: Option<u32>,

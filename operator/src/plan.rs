@@ -4,13 +4,14 @@
 //! Every struct of the job is taken apart without `..`, so that a new field can't be forgotten: it is translated, refused
 //! with a message, or listed as unused.
 
+mod delivers;
 mod delivery;
 pub mod origin;
 
 use std::path::Path;
 
 use crate::{
-    crd::{Compression, Discoverer, Format, IngestJob, IngestJobSpec, Prefetch, S3, Sink, Source, Workers},
+    crd::{Binary, Compression, Discoverer, Format, IngestJob, IngestJobSpec, Prefetch, S3, Sink, Source, Workers},
     validate::{Complaint, FieldPath},
 };
 
@@ -36,6 +37,10 @@ pub struct Settings<'a> {
 pub struct Cluster<'a> {
     /// The name that the run's books are kept under.
     pub books: &'a str,
+    /// Whose books they are: the job and its uid.
+    pub owner: &'a str,
+    /// Which run of the job it is, from 1.
+    pub run: u32,
     /// The queue, which is there.
     pub queue_url: &'a str,
     /// Its dead-letter queue, where the redrive policy is not to be asked for it.
@@ -57,8 +62,18 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The flags that `verify` needs, to find the same job's state and its dead-letter queue.
+    /// The flags of `verify`: where the books are, how many rejected records they may tell of, and whether they may be empty.
     pub fn verify_arguments(&self) -> impl Iterator<Item = &String> {
+        let budget = |argument: &&String| argument.starts_with("--max-rejected=");
+        let empty = |argument: &&String| *argument == "--allow-empty";
+        let may = self.worker.iter().filter(budget);
+        self.books_arguments()
+            .chain(may)
+            .chain(self.discoverer.iter().filter(empty))
+    }
+
+    /// The flags that it takes to find the same job's state and its dead-letter queue.
+    pub fn books_arguments(&self) -> impl Iterator<Item = &String> {
         let mut shared = vec!["--job=", "--state=", "--s3-endpoint=", "--region="];
         // What the redrive policy moved is found in the dead-letter queue alone.
         let dead_letters = "--sqs-dead-letter-queue-url=";
@@ -112,6 +127,11 @@ pub fn plan(job: &IngestJob, settings: &Settings<'_>) -> Result<Plan, Vec<Compla
     );
     let mut plan = Plan::default();
     discoverer_arguments(job, source, settings, &mut plan.discoverer);
+    if settings.cluster.is_some() {
+        for (field, value) in delivers::delivers(&job.spec, delivery::run(settings)) {
+            flag(&mut plan.discoverer, "delivers", Some(format!("{field}={value}")));
+        }
+    }
     if ttl_seconds_after_finished.is_some() {
         plan.unused.push("spec.ttlSecondsAfterFinished");
     }
@@ -142,6 +162,7 @@ pub fn plan(job: &IngestJob, settings: &Settings<'_>) -> Result<Plan, Vec<Compla
         (!columns.is_empty()).then(|| columns.join(",")),
     );
     flag(&mut plan.worker, "filter", where_.as_ref());
+    document_arguments(source, settings, &mut plan.worker);
     worker_arguments(workers.as_ref(), settings, &mut plan);
     if let Some(S3 {
         bucket: _,
@@ -207,20 +228,35 @@ fn discoverer_arguments(job: &IngestJob, source: &Source, settings: &Settings<'_
         compression,
         split_bytes,
         max_objects,
+        include_hidden,
+        include_archived,
+        allow_empty,
+        partition_fields: _,
+        binary: _,
     } = source;
-    let books = settings.cluster.map(|cluster| cluster.books);
-    flag(into, "job", books.or(job.metadata.name.as_deref()));
-    flag(into, "uri", settings.files_uri.as_ref());
+    if let Some(Cluster {
+        books,
+        owner,
+        run,
+        queue_url: _,
+        dead_letter_queue_url: _,
+    }) = settings.cluster
+    {
+        flag(into, "job", Some(books));
+        flag(into, "owner", Some(owner));
+        flag(into, "run", Some(run));
+    } else {
+        flag(into, "job", job.metadata.name.as_deref());
+    }
+    flag(into, "uri", source_uri(source, settings));
     if let Some(S3 {
-        bucket,
-        prefix,
+        bucket: _,
+        prefix: _,
         region,
         endpoint,
         anonymous,
     }) = s3
     {
-        let prefix = prefix.as_deref().unwrap_or_default();
-        flag(into, "uri", Some(format!("s3://{bucket}/{prefix}")));
         s3_arguments(region.as_ref(), endpoint.as_ref(), *anonymous == Some(true), into);
     }
     flag(into, "partitioning", partitioning.as_ref());
@@ -237,6 +273,33 @@ fn discoverer_arguments(job: &IngestJob, source: &Source, settings: &Settings<'_
     flag(into, "compression", compression.and_then(compression_name));
     flag(into, "split-bytes", split_bytes.as_ref());
     flag(into, "max-objects", max_objects.as_ref());
+    switch(into, "include-hidden", *include_hidden);
+    switch(into, "include-archived", *include_archived);
+    switch(into, "allow-empty", *allow_empty);
+}
+
+/// Where the objects are.
+fn source_uri(source: &Source, settings: &Settings<'_>) -> Option<String> {
+    let of_s3 = source.s3.as_ref().map(|S3 { bucket, prefix, .. }| {
+        let prefix = prefix.as_deref().unwrap_or_default();
+        format!("s3://{bucket}/{prefix}")
+    });
+    of_s3.or_else(|| settings.files_uri.clone())
+}
+
+/// What workers are told of the source.
+fn document_arguments(source: &Source, settings: &Settings<'_>, into: &mut Vec<String>) {
+    if settings.cluster.is_some() {
+        // Whoever can send to the queue could name any object.
+        flag(into, "source", source_uri(source, settings));
+    }
+    switch(into, "partition-fields", source.partition_fields);
+    let binary = source.binary.and_then(|binary| match binary {
+        Binary::Text => None,
+        Binary::Base64 => Some("base64"),
+        Binary::Hex => Some("hex"),
+    });
+    flag(into, "binary", binary);
 }
 
 /// `auto` is what the discoverer does unasked.
@@ -298,8 +361,13 @@ fn worker_arguments(workers: Option<&Workers>, settings: &Settings<'_>, plan: &m
 fn s3_arguments(region: Option<&String>, endpoint: Option<&String>, anonymous: bool, into: &mut Vec<String>) {
     flag(into, "region", region);
     flag(into, "s3-endpoint", endpoint);
-    if anonymous {
-        into.push("--anonymous".to_owned());
+    switch(into, "anonymous", Some(anonymous));
+}
+
+/// A flag without a value, where it is asked for.
+fn switch(into: &mut Vec<String>, name: &str, wanted: Option<bool>) {
+    if wanted == Some(true) {
+        into.push(format!("--{name}"));
     }
 }
 

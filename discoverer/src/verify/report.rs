@@ -138,6 +138,9 @@ impl Report {
     pub(crate) fn summary(&self) -> proof::Summary {
         proof::Summary {
             job: self.job.clone(),
+            owner: None,
+            life: None,
+            resumed_from: None,
             verdict: match self.verdict {
                 Verdict::Complete => proof::Verdict::Complete,
                 Verdict::CompleteWithDeadLetters => proof::Verdict::CompleteWithDeadLetters,
@@ -150,6 +153,8 @@ impl Report {
             settled: self.settled,
             dead_lettered: self.dead_lettered,
             missing: self.missing,
+            settled_before: 0,
+            budget_spent: None,
             wrong: self.what_is_wrong(),
             counts: self.counts,
         }

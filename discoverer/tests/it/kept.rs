@@ -323,6 +323,9 @@ fn the_summary_tells_of_the_whole_job_also_after_a_run_that_was_stopped() {
         let discovered = Discovered::from_json(&fs::read_to_string(&file).unwrap()).unwrap();
         let all = Discovered {
             job: JOB.to_owned(),
+            owner: None,
+            life: None,
+            resumed_from: None,
             items: 2000,
             objects: 4,
             object_bytes: 2000 * PART,

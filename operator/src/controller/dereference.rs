@@ -25,15 +25,10 @@ use serde::de::DeserializeOwned;
 use super::{
     build::{self, Entries, Kind},
     credentials,
-    facts::{Child, Facts, Trouble, WorkerPod},
+    facts::{Child, EXIT_ERROR_BUDGET, EXIT_REFUSED, EXIT_USAGE, Ended, Facts, Trouble, WorkerPod},
     names::{self, Place, Role},
 };
 use crate::{crd::IngestJob, fleet, validate::Complaint};
-
-/// The worker's exit code where more records were rejected than allowed.
-const EXIT_ERROR_BUDGET: i32 = 3;
-/// The worker's exit codes where somebody must change something.
-const EXITS_REFUSED: [i32; 2] = [4, 64];
 
 /// Everything that the API server knows. The queue is asked elsewhere.
 pub(super) async fn facts(client: &Client, job: &IngestJob) -> Result<Facts, kube::Error> {
@@ -93,8 +88,7 @@ pub(super) async fn facts(client: &Client, job: &IngestJob) -> Result<Facts, kub
     let child = |role| {
         let name = names::child(job, role, place);
         let job = jobs.iter().find(|job| job.name_any() == name)?;
-        let said = said(&pods, &name);
-        Some(Child::new(job.clone(), said.as_deref()))
+        Some(Child::new(job.clone(), failed(&pods, &name)))
     };
     facts.discoverer = child(Role::Discoverer);
     facts.verify = child(Role::Verify);
@@ -109,7 +103,12 @@ pub(super) async fn facts(client: &Client, job: &IngestJob) -> Result<Facts, kub
     });
     facts.discovered = ends(&pods, &discoverer).find_map(|ended| Discovered::from_json(ended.message.as_deref()?));
     let verify = names::child(job, Role::Verify, place);
-    facts.proof = ends(&pods, &verify).find_map(|ended| Summary::from_json(ended.message.as_deref()?));
+    let proof =
+        ends(&pods, &verify).find_map(|ended| Some((Summary::from_json(ended.message.as_deref()?)?, ended.exit_code)));
+    if let Some((proof, code)) = proof {
+        facts.proof = Some(proof);
+        facts.is_over_budget = code == EXIT_ERROR_BUDGET;
+    }
     Ok(facts)
 }
 
@@ -191,8 +190,10 @@ fn ends<'a>(pods: &'a [Pod], job: &str) -> impl Iterator<Item = &'a ContainerSta
     of_job(pods, job).flat_map(terminated)
 }
 
+/// How our program in a pod ended, the last time and the time before. What exit codes of sidecars mean is theirs to know.
 fn terminated(pod: &Pod) -> impl Iterator<Item = &ContainerStateTerminated> {
-    containers(pod).flat_map(|status| {
+    let ours = containers(pod).filter(|status| [names::WORKER, names::DISCOVERER].contains(&status.name.as_str()));
+    ours.flat_map(|status| {
         let states = [&status.state, &status.last_state];
         states
             .into_iter()
@@ -207,10 +208,13 @@ fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
         .flat_map(|status| status.container_statuses.iter().flatten())
 }
 
-/// The last words of a Job's newest pod that failed.
-fn said(pods: &[Pod], job: &str) -> Option<String> {
+/// How a Job's newest pod that failed ended.
+fn failed(pods: &[Pod], job: &str) -> Option<Ended> {
     let failed = ends(pods, job).find(|ended| ended.exit_code != 0)?;
-    Some(words(failed))
+    Some(Ended {
+        code: failed.exit_code,
+        said: words(failed),
+    })
 }
 
 fn words(ended: &ContainerStateTerminated) -> String {
@@ -229,7 +233,7 @@ fn trouble(pod: &Pod) -> Option<Trouble> {
     let mut ended = terminated(pod).filter(|ended| !works || ended.exit_code == EXIT_ERROR_BUDGET);
     ended.find_map(|ended| match ended.exit_code {
         EXIT_ERROR_BUDGET => Some(Trouble::ErrorBudget { said: words(ended) }),
-        code if EXITS_REFUSED.contains(&code) => Some(Trouble::Refused { said: words(ended) }),
+        EXIT_REFUSED | EXIT_USAGE => Some(Trouble::Refused { said: words(ended) }),
         _ => None,
     })
 }

@@ -12,12 +12,24 @@ use k8s_openapi::{
 };
 use pf_work::{discovery::Discovered, proof::Summary, sqs::AccessKey};
 
+use super::names;
 use crate::{
     crd::QueueStatus,
     fleet,
     scaler::{Decision, Depth},
     validate::Complaint,
 };
+
+/// Exit codes of the programs, as their `--help` tells them. Finished, and something is not where it was to go.
+pub const EXIT_DEAD_LETTERS: i32 = 2;
+/// Of a discoverer: no object matched.
+pub const EXIT_NOTHING_MATCHED: i32 = EXIT_DEAD_LETTERS;
+/// More records were rejected than the job allows.
+pub const EXIT_ERROR_BUDGET: i32 = 3;
+/// Queue, storage, state or sink refuse.
+pub const EXIT_REFUSED: i32 = 4;
+/// A flag is wrong.
+pub const EXIT_USAGE: i32 = 64;
 
 /// All that is known.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +48,8 @@ pub struct Facts {
     pub discovered: Option<Discovered>,
     /// What this proof told, as soon as it told it.
     pub proof: Option<Summary>,
+    /// Whether this proof found more rejected records than the job allows.
+    pub is_over_budget: bool,
     /// What offers again after this proof.
     pub redrive: Option<Child>,
     /// The workers.
@@ -114,7 +128,31 @@ pub enum Course {
     Failed {
         /// What Kubernetes and the program's last words say.
         why: String,
+        /// How its newest pod that failed ended, if that is known.
+        ended: Option<Ended>,
     },
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Its exit code.
+    pub code: i32,
+    /// Its last words; its exit code where it had none; nothing where they went with its pod.
+    pub said: String,
+}
+
+impl Ended {
+    /// By what Kubernetes says of a Job that failed for an exit code ("Pod failure policy" in its documentation): pods may be
+    /// gone with their nodes, and what they said with them.
+    fn told(message: &str) -> Option<Self> {
+        let (_, rest) = message.split_once(" failed with exit code ")?;
+        let code = rest.split(' ').next()?.parse().ok()?;
+        Some(Self {
+            code,
+            said: String::new(),
+        })
+    }
 }
 
 /// Why workers ended that should have gone on. Exit codes are those of `pf-worker --help`.
@@ -153,8 +191,8 @@ pub enum Queue {
 }
 
 impl Child {
-    /// Reads how far a Job is from its conditions. `said` are the last words of its newest pod.
-    pub fn new(job: Job, said: Option<&str>) -> Self {
+    /// Reads how far a Job is from its conditions. `ended` is how its newest pod that failed did.
+    pub fn new(job: Job, ended: Option<Ended>) -> Self {
         let conditions = job.status.as_ref().and_then(|status| status.conditions.as_ref());
         let holds = |kind: &str| {
             let holding = |condition: &&k8s_openapi::api::batch::v1::JobCondition| {
@@ -166,19 +204,71 @@ impl Child {
             Course::Succeeded
         } else if let Some(failed) = holds("Failed") {
             let message = failed.message.as_deref().unwrap_or("it gave no reason");
-            let why = match said {
-                Some(said) => format!("{message}; its last words: {said}"),
-                None => message.to_owned(),
+            let ended = ended.or_else(|| Ended::told(message));
+            let why = match &ended {
+                Some(Ended { said, .. }) if !said.is_empty() => format!("{message}; its last words: {said}"),
+                _ => message.to_owned(),
             };
-            Course::Failed { why }
+            Course::Failed { why, ended }
         } else {
             Course::Running
         };
         Self { job, course }
     }
 
+    /// What its program was started with.
+    pub fn arguments(job: &Job) -> Option<&Vec<String>> {
+        let pod = job.spec.as_ref()?.template.spec.as_ref()?;
+        let ours = pod
+            .containers
+            .iter()
+            .find(|container| container.name == names::DISCOVERER);
+        ours?.args.as_ref()
+    }
+
     /// Whether it is told to rest.
     pub fn rests(&self) -> bool {
         self.job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn failed(message: &str, ended: Option<Ended>) -> Course {
+        let condition = json!({"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "message": message});
+        let job = json!({"status": {"conditions": [condition]}});
+        Child::new(serde_json::from_value(job).unwrap(), ended).course
+    }
+
+    #[test]
+    fn an_exit_code_is_known_also_when_the_pod_is_gone() {
+        let message =
+            "Container discoverer for pod a/logs-discover-x failed with exit code 4 matching FailJob rule at index 1";
+        let ended = |code, said: &str| Ended {
+            code,
+            said: said.to_owned(),
+        };
+        let Course::Failed { why, ended: gone } = failed(message, None) else {
+            panic!("it failed");
+        };
+        assert_eq!((why.as_str(), gone), (message, Some(ended(4, ""))));
+        let Course::Failed { why, ended: there } = failed(message, Some(ended(4, "no"))) else {
+            panic!("it failed");
+        };
+        assert_eq!(why, format!("{message}; its last words: no"));
+        assert_eq!(there, Some(ended(4, "no")));
+        for other in [
+            "Job has reached the specified backoff limit",
+            "x failed with exit code many",
+        ] {
+            assert!(
+                matches!(failed(other, None), Course::Failed { ended: None, .. }),
+                "{other}"
+            );
+        }
     }
 }

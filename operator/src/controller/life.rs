@@ -5,11 +5,16 @@
 //! own ([`Next::Mark`]): that the job was started before its discoverer is, that it is over before its workers go. And what is
 //! over stays over.
 
+mod discovering;
 mod leaving;
 mod proving;
+mod verdict;
 mod working;
 
-pub use self::leaving::{keeping_queue, without_queue};
+pub use self::{
+    discovering::STATE_IN_USE,
+    leaving::{keeping_queue, without_queue},
+};
 
 use std::time::Duration;
 
@@ -173,7 +178,9 @@ pub fn plan(job: &IngestJob, queue: &QueueStatus) -> Result<Plan, Vec<Complaint>
     let settings = Settings {
         secrets: Some(super::build::SECRETS_FOLDER.as_ref()),
         cluster: Some(Cluster {
-            books: &names::run_name(job, Place::of(job).run),
+            books: &names::books(job),
+            owner: &names::owner(job),
+            run: Place::of(job).run,
             queue_url: &queue.url,
             dead_letter_queue_url: queue.dead_letter_queue_url.as_deref().or(given),
         }),
@@ -235,6 +242,7 @@ fn start(job: &IngestJob, facts: &Facts) -> Next {
                 nonce: job.spec.restart_nonce.clone(),
                 ..Run::default()
             });
+            run.books = Some(names::books(job));
             run.started_at = Some(Time(facts.now));
             let message = "the queue is there; objects are being discovered";
             draft.reconciling("Started", message);

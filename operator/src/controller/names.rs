@@ -22,6 +22,10 @@ pub const CONTENTS_HASH: &str = "paraflow.dev/contents-hash";
 pub const WISHED_HASH: &str = "paraflow.dev/wished-hash";
 /// The annotation of pods, of Kubernetes: of a Deployment's pods those with less go first.
 pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+/// The container of our program in a pod of workers.
+pub const WORKER: &str = "worker";
+/// The container of our program in a pod of what runs once.
+pub const DISCOVERER: &str = "discoverer";
 /// The finalizer of jobs that own a queue.
 pub const FINALIZER: &str = "paraflow.dev/queue";
 
@@ -70,6 +74,8 @@ impl Place {
             number,
             started_at: _,
             nonce: _,
+            books: _,
+            resumed_from: _,
             incomplete_proofs,
         } = run.cloned().unwrap_or_default();
         Self {
@@ -96,7 +102,28 @@ pub fn account(job: &IngestJob) -> String {
     job.name_any()
 }
 
-/// The name that a run's books are kept under: the job's, and from the second run on the run's number.
+/// The name that a run's books are kept under: with the namespace in it, so that jobs of one name do not share books. Once a run
+/// has begun it is what the status says.
+pub fn books(job: &IngestJob) -> String {
+    let run = job.status.as_ref().and_then(|status| status.run.as_ref());
+    if let Some(books) = run.and_then(|run| run.books.as_ref()) {
+        return books.clone();
+    }
+    let name = run_name(job, Place::of(job).run);
+    if run.is_some_and(|run| run.started_at.is_some()) {
+        // An earlier operator began it, and kept its books under the name alone.
+        return name;
+    }
+    format!("{}/{name}", job.namespace().unwrap_or_default())
+}
+
+/// Whose books they are: a job that was made anew under its old name is another one.
+pub fn owner(job: &IngestJob) -> String {
+    let namespace = job.namespace().unwrap_or_default();
+    format!("{namespace}/{} {}", job.name_any(), job.uid().unwrap_or_default())
+}
+
+/// The name of a run: the job's, and from the second run on the run's number.
 pub fn run_name(job: &IngestJob, run: u32) -> String {
     let name = job.name_any();
     if run == 1 { name } else { format!("{name}-r{run}") }

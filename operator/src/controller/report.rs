@@ -33,11 +33,14 @@ pub(super) fn events(last: Option<&IngestJobStatus>, now: &IngestJobStatus) -> V
     if now.phase != last.phase
         && let Some(phase) = now.phase
     {
+        let ready = condition(now, status::READY);
         let kind = match phase {
             Phase::Failed | Phase::CompleteWithFailures => EventType::Warning,
+            // Complete, and yet there is something to be said about it.
+            Phase::Complete if ready.is_some_and(|ready| ready.reason != "Complete") => EventType::Warning,
             _ => EventType::Normal,
         };
-        let note = condition(now, status::READY).map_or(String::new(), |ready| ready.message.clone());
+        let note = ready.map_or(String::new(), |ready| ready.message.clone());
         events.push(event(kind, &format!("{phase:?}"), "Advance", note));
     }
     let stalled = condition(now, status::STALLED);

@@ -130,7 +130,11 @@ impl Draft {
             written: count(proof.counts.records_out),
             filtered: count(proof.counts.records_filtered),
             duplicates: count(proof.counts.records_duplicate),
+            updated: count(proof.counts.records_updated),
             rejected: count(proof.counts.records_rejected),
+            conflicting: count(proof.counts.records_conflicting),
+            redirected: count(proof.counts.records_redirected),
+            dropped: count(proof.counts.records_dropped),
         });
     }
 

@@ -34,8 +34,20 @@ pub struct Stdout {}
 /// An Elasticsearch or OpenSearch cluster.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.index) != has(self.dataStream)")
-    .message("give exactly one of index and dataStream"))]
+#[x_kube(
+    validation = Rule::new("has(self.index) != has(self.dataStream)")
+        .message("give exactly one of index and dataStream"),
+    validation = Rule::new("!has(self.dataStream) || !has(self.operation) || self.operation == 'create'")
+        .message("operation must be create for a dataStream, which takes nothing else"),
+    validation = Rule::new("!has(self.onConflict) || (has(self.id) && has(self.id.mode) && self.id.mode == 'field')")
+        .message("onConflict is for id.mode field: the other ids are never those of two records"),
+    validation = Rule::new("!has(self.onConflict) || self.onConflict != 'replace' || !has(self.dataStream)")
+        .message("onConflict must not be replace for a dataStream, whose documents cannot be replaced"),
+    validation = Rule::new("!has(self.onConflict) || !has(self.operation) || (self.onConflict == 'replace') == (self.operation == 'index')")
+        .message("onConflict replace and operation index mean the same: give one of them"),
+    validation = Rule::new("!has(self.operation) || self.operation != 'index' || !has(self.id) || !has(self.id.mode) || self.id.mode != 'auto'")
+        .message("operation index replaces nothing with id.mode auto, which makes a new id for each document"),
+)]
 pub struct Elasticsearch {
     /// The addresses of the cluster; requests go to all of them in turn.
     #[schemars(length(min = 1, max = 16), inner(length(max = 1024), pattern(r"^https?://[^\s]+$")))]
@@ -53,6 +65,17 @@ pub struct Elasticsearch {
     /// What identifies a document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<DocumentId>,
+    /// What happens to a document whose id is there already: `create` leaves the one that is there and counts a duplicate,
+    /// `index` puts the new one in its place. Absent: `create` in the first run of a job, and `index` in those that
+    /// `restartNonce` asks for, so that they bring what has changed; but `create` in all of them where `onConflict` says that
+    /// what is there stays, and for data streams, which know nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Operation>,
+    /// What becomes of a record whose id (`id.mode: field`) another record has: `deadLetter` keeps it aside with the reason,
+    /// `keep` leaves the document that is there and counts a duplicate, `replace` puts the record in its place. Absent:
+    /// `deadLetter`, and where `operation` is `index`, `replace`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<OnConflict>,
     /// How workers sign in. Absent: not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<ElasticsearchAuth>,
@@ -98,6 +121,28 @@ pub enum DocumentIdMode {
     Field,
     /// Whatever Elasticsearch chooses.
     Auto,
+}
+
+/// What happens to a document whose id is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Operation {
+    /// The one that is there stays.
+    Create,
+    /// The new one takes its place.
+    Index,
+}
+
+/// What becomes of a record whose id another record has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OnConflict {
+    /// It is kept aside with the reason.
+    DeadLetter,
+    /// The document that is there stays.
+    Keep,
+    /// It takes the place of the document that is there.
+    Replace,
 }
 
 /// How workers sign in to Elasticsearch.

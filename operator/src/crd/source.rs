@@ -21,6 +21,8 @@ use super::wording::{REGION, SERVER, SIZE, TIME, each_must_be, must_be};
         .message("modifiedAfter must be earlier than modifiedBefore"),
     validation = Rule::new("!has(self.format) || self.format != 'parquet' || !has(self.compression) || self.compression == 'auto' || self.compression == 'none'")
         .message("compression cannot be given for parquet, which compresses inside"),
+    validation = Rule::new("!has(self.partitionFields) || !self.partitionFields || has(self.partitioning)")
+        .message("partitionFields needs partitioning, whose placeholders become fields"),
 )]
 pub struct Source {
     /// Objects of an S3 bucket. One of `s3` and `files` must be given.
@@ -122,6 +124,35 @@ pub struct Source {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
     pub max_objects: Option<u64>,
+
+    /// Whether objects are read too whose name, or a folder of it below the prefix, begins with `_` or `.`: what other
+    /// tools keep for themselves, as `_SUCCESS` and `_temporary/`. Default: false, and they are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = false))]
+    pub include_hidden: Option<bool>,
+
+    /// Whether objects of the storage classes GLACIER and DEEP_ARCHIVE are read too: for those that were restored. One that
+    /// was not is a dead letter then. Default: false, and they are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = false))]
+    pub include_archived: Option<bool>,
+
+    /// Whether it is well that no object is found. Default: false, and such a job ends as CompleteWithFailures with the
+    /// reason NothingMatched, because more often than not a prefix or a pattern is misspelt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = false))]
+    pub allow_empty: Option<bool>,
+
+    /// Whether the values that `partitioning` captures become fields of each document, as texts, under the names of their
+    /// placeholders: those of `columns`, where these are given. A record that has such a field keeps its own. Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = false))]
+    pub partition_fields: Option<bool>,
+
+    /// How bytes of Parquet become text: `text` (default) where they are UTF-8, else `base64`; or always `base64` or `hex`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = "text"))]
+    pub binary: Option<Binary>,
 }
 
 /// Objects of an S3 bucket.
@@ -184,4 +215,16 @@ pub enum Compression {
     Gzip,
     /// Zstandard.
     Zstd,
+}
+
+/// How bytes of Parquet become text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Binary {
+    /// As they are where they are UTF-8, else as base64.
+    Text,
+    /// As base64.
+    Base64,
+    /// As hexadecimal digits.
+    Hex,
 }

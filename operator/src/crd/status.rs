@@ -22,7 +22,8 @@ pub struct IngestJobStatus {
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     #[schemars(transform = bound_conditions)]
     pub conditions: Vec<Condition>,
-    /// When the job was started: nothing was offered before. From then on source, queue, sink and state cannot change.
+    /// When the job was started: nothing was offered before. From then on source, queue, sink and state cannot change, nor what
+    /// shapes documents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
     /// When the job ended, well or not.
@@ -74,11 +75,12 @@ pub enum Phase {
     Running,
     /// At rest, by `spec.suspend`.
     Suspended,
-    /// Every work item is settled, and none was given up.
+    /// Every work item is settled, and every record is where it was to go.
     Complete,
-    /// Every work item is settled, and some were given up.
+    /// Every work item is settled, and some items or records are not where they were to go: given up, rejected, dropped, or
+    /// put elsewhere by the sink. Or nothing was found at all.
     CompleteWithFailures,
-    /// The job ended before its work items were settled.
+    /// The job ended before its work items were settled, or more records were rejected than it allows.
     Failed,
 }
 
@@ -125,6 +127,14 @@ pub struct Run {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub nonce: Option<String>,
+    /// The name that the books of this run are kept under in the state directory, as in `--job` of `pf-discoverer verify`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub books: Option<String>,
+    /// Whose books this run took over, by `spec.state.resume`; what these had settled was not done again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub resumed_from: Option<String>,
     /// How often ledger and manifest were compared and items were missing, which then were offered again.
     #[serde(default)]
     pub incomplete_proofs: u32,
@@ -170,9 +180,21 @@ pub struct Records {
     /// Found in the sink already, because they were written before.
     #[serde(default)]
     pub duplicates: i64,
+    /// Of those written, in the place of another document.
+    #[serde(default)]
+    pub updated: i64,
     /// Kept aside as dead letters.
     #[serde(default)]
     pub rejected: i64,
+    /// Of those rejected, because another record has their id.
+    #[serde(default)]
+    pub conflicting: i64,
+    /// Put into a failure store by the sink, because they did not fit.
+    #[serde(default)]
+    pub redirected: i64,
+    /// Taken by the sink and not kept: an ingest pipeline dropped them.
+    #[serde(default)]
+    pub dropped: i64,
 }
 
 /// The bounds that Kubernetes' own types set on the texts of a condition (`metav1.Condition`), which the type here lacks.

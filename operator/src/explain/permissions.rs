@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 
 use crate::{
     controller::build::{self, Kind, QUEUE_KEY},
-    crd::{IngestJob, QueueStatus, SecretName},
+    crd::{IngestJob, OnConflict, Operation, QueueStatus, SecretName},
     queue::external_id,
 };
 
@@ -50,14 +50,16 @@ fn of_aws(job: &IngestJob, queue: &QueueStatus, line: &mut impl FnMut(&str)) {
         "s3:PutObject (state)",
         "sqs:GetQueueAttributes",
         "sqs:SendMessage",
+        "sqs:ReceiveMessage and sqs:ChangeMessageVisibility (dead letters)",
     ];
     let worker = [
         "s3:GetObject",
-        "s3:PutObject (state)",
+        "s3:ListBucket, s3:PutObject and s3:DeleteObject (state)",
         "sqs:GetQueueAttributes",
         "sqs:ReceiveMessage",
         "sqs:ChangeMessageVisibility",
         "sqs:DeleteMessage",
+        "sqs:SendMessage (what is given back says how often it was tried)",
         "sqs:GetQueueUrl and sqs:SendMessage (dead letters)",
     ];
     let mut allow = |who: &str, what: &[&str]| line(&format!("AWS must allow {who}: {}", what.join(", ")));
@@ -116,8 +118,21 @@ fn of_sink(job: &IngestJob, line: &mut impl FnMut(&str)) {
     };
     let target = cluster.index.as_ref().or(cluster.data_stream.as_ref());
     let target = target.map_or_else(String::new, |name| pattern(name));
+    // A document that is there already can only be replaced by who may write any.
+    let replaces = cluster.operation == Some(Operation::Index) || cluster.on_conflict == Some(OnConflict::Replace);
+    let writing = if replaces {
+        "index"
+    } else if cluster.index.is_some() && cluster.operation.is_none() {
+        "create_doc (index in runs after the first)"
+    } else {
+        "create_doc"
+    };
     line(&format!(
-        "Elasticsearch must allow worker pods on {target}: create_doc, and auto_configure or create_index where it is made by them"
+        "Elasticsearch must allow worker pods on {target}: {writing}, and auto_configure or create_index where it is made by them"
+    ));
+    line(&format!(
+        "Elasticsearch should allow worker pods on {target}: view_index_metadata and read, by which ids are found that are in an \
+         earlier index of a data stream or an alias that rolled over"
     ));
 }
 

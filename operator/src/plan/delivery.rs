@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::{Cluster, Plan, Settings, flag};
+use super::{Cluster, Plan, Settings, flag, switch};
 use crate::{
     crd::{
-        DocumentId, DocumentIdMode, Elasticsearch, ElasticsearchAuth, ErrorBudget, Queue, SecretKey, SecretName, Sink,
-        SinkCompression, Source, Sqs, State,
+        DocumentId, DocumentIdMode, Elasticsearch, ElasticsearchAuth, ErrorBudget, OnConflict, Operation, Queue,
+        SecretKey, SecretName, Sink, SinkCompression, Source, Sqs, State,
     },
     validate::{Complaint, FieldPath},
 };
@@ -36,6 +36,8 @@ pub(super) fn queue(queue: Option<&Queue>, settings: &Settings<'_>, plan: &mut P
     let (url, dead_letter_queue_url) = if let Some(cluster) = settings.cluster {
         let Cluster {
             books: _,
+            owner: _,
+            run: _,
             queue_url,
             dead_letter_queue_url,
         } = cluster;
@@ -91,7 +93,13 @@ pub(super) fn state(
     plan: &mut Plan,
     refused: &mut Vec<Complaint>,
 ) {
-    let Some(State { uri, region, endpoint }) = state else {
+    let Some(State {
+        uri,
+        region,
+        endpoint,
+        resume,
+    }) = state
+    else {
         if settings.cluster.is_some() {
             refuse(
                 refused,
@@ -117,6 +125,7 @@ pub(super) fn state(
     for arguments in [&mut plan.discoverer, &mut plan.worker] {
         flag(arguments, "state", Some(uri));
     }
+    switch(&mut plan.discoverer, "resume", *resume);
 }
 
 /// Where records go.
@@ -144,6 +153,8 @@ fn documents(cluster: &Elasticsearch, settings: &Settings<'_>, into: &mut Vec<St
         index,
         data_stream,
         id,
+        operation: _,
+        on_conflict,
         auth,
         ca,
         pipeline,
@@ -153,6 +164,8 @@ fn documents(cluster: &Elasticsearch, settings: &Settings<'_>, into: &mut Vec<St
     flag(into, "es-index", index.as_ref());
     flag(into, "es-data-stream", data_stream.as_ref());
     flag(into, "es-id", id.as_ref().and_then(identity));
+    flag(into, "es-operation", operation(cluster, run(settings)));
+    flag(into, "es-on-conflict", on_conflict.map(on_conflict_name));
     flag(into, "es-pipeline", pipeline.as_ref());
     let compression = compression.map(|compression| match compression {
         SinkCompression::Gzip => "gzip",
@@ -185,8 +198,36 @@ fn documents(cluster: &Elasticsearch, settings: &Settings<'_>, into: &mut Vec<St
     }
 }
 
+/// Which run it is; on this machine each is the first.
+pub(super) fn run(settings: &Settings<'_>) -> u32 {
+    settings.cluster.map_or(1, |cluster| cluster.run)
+}
+
+/// What happens to a document whose id is there already; absent: `create`, which is what the worker does unasked. Runs after
+/// the first find their own documents in the sink, and would change nothing. A data stream takes nothing else.
+pub(super) fn operation(cluster: &Elasticsearch, run: u32) -> Option<&'static str> {
+    let is_auto = cluster
+        .id
+        .as_ref()
+        .is_some_and(|id| id.mode == Some(DocumentIdMode::Auto));
+    let stays = matches!(cluster.on_conflict, Some(OnConflict::DeadLetter | OnConflict::Keep));
+    match cluster.operation {
+        Some(Operation::Index) => Some("index"),
+        None if run > 1 && cluster.index.is_some() && !is_auto && !stays => Some("index"),
+        None | Some(Operation::Create) => None,
+    }
+}
+
+pub(super) fn on_conflict_name(on_conflict: OnConflict) -> &'static str {
+    match on_conflict {
+        OnConflict::DeadLetter => "dead-letter",
+        OnConflict::Keep => "keep",
+        OnConflict::Replace => "replace",
+    }
+}
+
 /// `deterministic` is what the worker does unasked.
-fn identity(id: &DocumentId) -> Option<String> {
+pub(super) fn identity(id: &DocumentId) -> Option<String> {
     let DocumentId { mode, field } = id;
     match mode {
         None | Some(DocumentIdMode::Deterministic) => None,

@@ -46,15 +46,21 @@ impl Program {
                 ("compression", "spec.source.compression"),
                 ("split-bytes", "spec.source.splitBytes"),
                 ("max-objects", "spec.source.maxObjects"),
+                ("include-hidden", "spec.source.includeHidden"),
+                ("include-archived", "spec.source.includeArchived"),
+                ("allow-empty", "spec.source.allowEmpty"),
                 ("destination", "spec.queue"),
                 ("sqs-queue-url", "spec.queue.sqs.url"),
                 ("sqs-endpoint", "spec.queue.sqs.endpoint"),
                 ("state", "spec.state.uri"),
+                ("resume", "spec.state.resume"),
             ],
             Self::Worker => &[
                 ("destination", "spec.sink"),
                 ("columns", "spec.columns"),
                 ("filter", "spec.where"),
+                ("partition-fields", "spec.source.partitionFields"),
+                ("binary", "spec.source.binary"),
                 ("threads", "spec.workers.threads"),
                 ("batch-size", "spec.workers.batchSize"),
                 ("prefetch-count", "spec.workers.prefetch.count"),
@@ -76,6 +82,8 @@ impl Program {
                 ("es-index", "spec.sink.elasticsearch.index"),
                 ("es-data-stream", "spec.sink.elasticsearch.dataStream"),
                 ("es-id", "spec.sink.elasticsearch.id"),
+                ("es-operation", "spec.sink.elasticsearch.operation"),
+                ("es-on-conflict", "spec.sink.elasticsearch.onConflict"),
                 ("es-pipeline", "spec.sink.elasticsearch.pipeline"),
                 ("es-compression", "spec.sink.elasticsearch.compression"),
                 ("es-api-key-file", "spec.sink.elasticsearch.auth.apiKey"),
@@ -116,11 +124,11 @@ pub fn complaint(job: &IngestJob, settings: &Settings<'_>, program: Program, sai
             path = FieldPath::parse(&format!("{field}[{at}]"));
         }
     }
-    Some(Complaint::new(path, fields_for_flags(program, message)))
+    Some(Complaint::new(path, in_fields(program, message)))
 }
 
 /// Puts fields in the place of flags, but not within quoted values.
-fn fields_for_flags(program: Program, text: &str) -> String {
+pub fn in_fields(program: Program, text: &str) -> String {
     let parts = text.split('`').enumerate().map(|(at, part)| {
         if at % 2 == 1 {
             return part.to_owned();
@@ -180,6 +188,11 @@ spec:
     compression: gzip
     splitBytes: 64MiB
     maxObjects: 5
+    includeHidden: true
+    includeArchived: true
+    allowEmpty: true
+    partitionFields: true
+    binary: base64
   columns: [a, b]
   where: a = 1
   sink: {stdout: {}}
@@ -206,13 +219,15 @@ spec:
       endpoint: 'http://localhost:9324'
       visibilityTimeoutSeconds: 60
       maxReceives: 3
-  state: {uri: 's3://my-bucket/state/'}
+  state: {uri: 's3://my-bucket/state/', resume: true}
   errorBudget: {rejectedRecords: 10, rejectedPercent: 1}
   sink:
     elasticsearch:
       urls: ['https://a:9200', 'https://b:9200']
       index: logs
       id: {mode: field, field: request.id}
+      operation: index
+      onConflict: replace
       auth: {apiKey: {name: es, key: api-key}}
       ca: {name: es-ca, key: ca.crt}
       pipeline: geo

@@ -5,6 +5,8 @@
 mod crash;
 #[path = "cluster/drift.rs"]
 mod drift;
+#[path = "cluster/endings.rs"]
+mod endings;
 #[path = "cluster/kubectl.rs"]
 mod kubectl;
 #[path = "cluster/leading.rs"]

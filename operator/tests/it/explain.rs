@@ -20,6 +20,7 @@ spec:
       index: logs
       auth: {basic: {name: es-user}}
       ca: {name: es-ca, key: ca.crt}
+  errorBudget: {rejectedRecords: 100, rejectedPercent: 1}
   workers:
     max: 20
     threads: 8
@@ -103,7 +104,7 @@ fn what_a_cluster_cannot_run_is_told_with_its_line() {
     let output = explain(&JOB.replace("serviceAccountName", "serviceAcountName"));
     assert_eq!(output.status.code(), Some(64), "{}", outcome(&output));
     expect![[r#"
-        pf-operator: job.yaml:16:5: spec.workers.podTemplate: pods have no field spec.serviceAcountName
+        pf-operator: job.yaml:17:5: spec.workers.podTemplate: pods have no field spec.serviceAcountName
     "#]]
     .assert_eq(text(&output.stderr));
 }
@@ -122,8 +123,8 @@ fn permissions(credentials: &str) -> String {
 fn who_must_be_allowed_what_depends_on_the_credentials_of_the_queue() {
     expect![[r#"
         # AWS must allow the key in the Secret aws, with which the operator asks: sqs:GetQueueAttributes, sqs:CreateQueue, sqs:TagQueue, sqs:DeleteQueue
-        # AWS must allow the same key, with which discoverer pods sign: s3:ListBucket, s3:GetObject, s3:PutObject (state), sqs:GetQueueAttributes, sqs:SendMessage
-        # AWS must allow the same key, with which worker pods sign: s3:GetObject, s3:PutObject (state), sqs:GetQueueAttributes, sqs:ReceiveMessage, sqs:ChangeMessageVisibility, sqs:DeleteMessage, sqs:GetQueueUrl and sqs:SendMessage (dead letters)
+        # AWS must allow the same key, with which discoverer pods sign: s3:ListBucket, s3:GetObject, s3:PutObject (state), sqs:GetQueueAttributes, sqs:SendMessage, sqs:ReceiveMessage and sqs:ChangeMessageVisibility (dead letters)
+        # AWS must allow the same key, with which worker pods sign: s3:GetObject, s3:ListBucket, s3:PutObject and s3:DeleteObject (state), sqs:GetQueueAttributes, sqs:ReceiveMessage, sqs:ChangeMessageVisibility, sqs:DeleteMessage, sqs:SendMessage (what is given back says how often it was tried), sqs:GetQueueUrl and sqs:SendMessage (dead letters)
         # The namespace ingest must have the Secret es-ca with ca.crt
         # The namespace ingest must have the Secret es-user with password, username
         # The namespace ingest must have the Secret aws with accessKeyId, secretAccessKey
@@ -132,8 +133,8 @@ fn who_must_be_allowed_what_depends_on_the_credentials_of_the_queue() {
     expect![[r#"
         # AWS must allow the operator: sts:AssumeRole of arn:aws:iam::123456789012:role/queues, with the external ID ingest/logs
         # AWS must allow that role: sqs:GetQueueAttributes, sqs:CreateQueue, sqs:TagQueue, sqs:DeleteQueue
-        # AWS must allow discoverer pods: s3:ListBucket, s3:GetObject, s3:PutObject (state), sqs:GetQueueAttributes, sqs:SendMessage
-        # AWS must allow worker pods: s3:GetObject, s3:PutObject (state), sqs:GetQueueAttributes, sqs:ReceiveMessage, sqs:ChangeMessageVisibility, sqs:DeleteMessage, sqs:GetQueueUrl and sqs:SendMessage (dead letters)
+        # AWS must allow discoverer pods: s3:ListBucket, s3:GetObject, s3:PutObject (state), sqs:GetQueueAttributes, sqs:SendMessage, sqs:ReceiveMessage and sqs:ChangeMessageVisibility (dead letters)
+        # AWS must allow worker pods: s3:GetObject, s3:ListBucket, s3:PutObject and s3:DeleteObject (state), sqs:GetQueueAttributes, sqs:ReceiveMessage, sqs:ChangeMessageVisibility, sqs:DeleteMessage, sqs:SendMessage (what is given back says how often it was tried), sqs:GetQueueUrl and sqs:SendMessage (dead letters)
         # The namespace ingest must have the Secret es-ca with ca.crt
         # The namespace ingest must have the Secret es-user with password, username
     "#]]

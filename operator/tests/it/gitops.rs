@@ -72,6 +72,11 @@ fn cases() -> Vec<(&'static str, Value)> {
             })
         }),
         ("Discovering", at_work(Phase::Discovering, |_| {})),
+        ("Discovering, the books are another job's", {
+            at_work(Phase::Discovering, |draft| {
+                draft.stalled("StateInUse", "the books belong to another job");
+            })
+        }),
         ("Running", at_work(Phase::Running, |_| {})),
         ("Running, workers are refused", {
             at_work(Phase::Running, |draft| draft.stalled("WorkersRefused", "no such index"))
@@ -87,9 +92,21 @@ fn cases() -> Vec<(&'static str, Value)> {
             "Complete",
             over(Phase::Complete, "Complete", "all 30 work items are settled"),
         ),
-        ("CompleteWithFailures", {
+        (
+            "Complete, and the sink had it all before",
+            over(Phase::Complete, "OnlyDuplicates", "nothing new was written"),
+        ),
+        ("CompleteWithFailures, items were given up", {
             let message = "all 30 work items are settled, 2 of them were given up";
             over(Phase::CompleteWithFailures, "CompleteWithFailures", message)
+        }),
+        ("CompleteWithFailures, records were rejected", {
+            let message = "all 30 work items are settled; of 3000 records, 12 were rejected";
+            over(Phase::CompleteWithFailures, "CompleteWithFailures", message)
+        }),
+        ("CompleteWithFailures, nothing was found", {
+            let message = "no object matches spec.source";
+            over(Phase::CompleteWithFailures, "NothingMatched", message)
         }),
         (
             "Failed",

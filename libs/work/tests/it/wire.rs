@@ -124,6 +124,9 @@ proptest! {
 fn a_proof_is_told_in_these_words_and_read_back() {
     let mut summary = Summary {
         job: "logs".to_owned(),
+        owner: None,
+        life: None,
+        resumed_from: None,
         verdict: Verdict::CompleteWithDeadLetters,
         discovered: true,
         objects: 3,
@@ -132,6 +135,8 @@ fn a_proof_is_told_in_these_words_and_read_back() {
         settled: 5,
         dead_lettered: 1,
         missing: 0,
+        settled_before: 0,
+        budget_spent: None,
         wrong: String::new(),
         counts: Counts {
             records_in: 10,
@@ -156,6 +161,9 @@ fn a_proof_is_told_in_these_words_and_read_back() {
 fn a_discovery_is_told_in_these_words_and_read_back() {
     let discovered = Discovered {
         job: "logs".to_owned(),
+        owner: None,
+        life: None,
+        resumed_from: None,
         items: 5,
         objects: 3,
         object_bytes: 4096,

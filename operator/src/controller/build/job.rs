@@ -5,11 +5,25 @@ use k8s_openapi::api::batch::v1::{
     PodFailurePolicyRule,
 };
 
-use super::{super::names::Role, Error, METRICS_PORT, Material, metadata, pod};
-use crate::{crd::IngestJob, local::EXIT_USAGE};
+use super::{
+    super::{
+        facts::{EXIT_DEAD_LETTERS, EXIT_ERROR_BUDGET, EXIT_NOTHING_MATCHED, EXIT_REFUSED, EXIT_USAGE},
+        names::{self, Role},
+    },
+    Error, METRICS_PORT, Material, metadata, pod,
+};
+use crate::crd::IngestJob;
 
 /// How often a program that failed is run again; Kubernetes waits 10 s, 20 s, 40 s, … between.
 const RETRIES_MAX: i32 = 6;
+
+/// Exit codes of `pf-discoverer` that another try does not change: that nothing matched, that the books or what else is needed
+/// is refused, and bad usage.
+const FINAL_OF_DISCOVERER: [i32; 3] = [EXIT_NOTHING_MATCHED, EXIT_REFUSED, EXIT_USAGE];
+/// The same of `verify`: its verdict that not all is where it was to go, and that the error budget is spent.
+const FINAL_OF_VERIFY: [i32; 4] = [EXIT_DEAD_LETTERS, EXIT_ERROR_BUDGET, EXIT_REFUSED, EXIT_USAGE];
+/// The same of `redrive`.
+const FINAL_OF_REDRIVE: [i32; 2] = [EXIT_REFUSED, EXIT_USAGE];
 
 /// The file whose content Kubernetes shows as a container's last words.
 pub(super) const LAST_WORDS: &str = "/dev/termination-log";
@@ -18,26 +32,32 @@ pub(super) fn discoverer(job: &IngestJob, material: Material<'_>) -> Result<Job,
     let mut arguments = material.plan.discoverer.clone();
     arguments.push(format!("--metrics-addr=0.0.0.0:{METRICS_PORT}"));
     arguments.push(format!("--summary={LAST_WORDS}"));
-    once(job, Role::Discoverer, material, &arguments)
+    once(job, Role::Discoverer, material, &arguments, &FINAL_OF_DISCOVERER)
 }
 
 pub(super) fn verify(job: &IngestJob, material: Material<'_>) -> Result<Job, Error> {
     let mut arguments = vec!["verify".to_owned()];
     arguments.extend(material.plan.verify_arguments().cloned());
     arguments.push(format!("--summary={LAST_WORDS}"));
-    once(job, Role::Verify, material, &arguments)
+    once(job, Role::Verify, material, &arguments, &FINAL_OF_VERIFY)
 }
 
 pub(super) fn redrive(job: &IngestJob, material: Material<'_>) -> Result<Job, Error> {
     let mut arguments = vec!["redrive".to_owned(), "--missing".to_owned()];
-    arguments.extend(material.plan.verify_arguments().cloned());
+    arguments.extend(material.plan.books_arguments().cloned());
     let sink = ["--destination=", "--sqs-queue-url=", "--sqs-endpoint="];
     let is_sink = |argument: &&String| sink.iter().any(|flag| argument.starts_with(flag));
     arguments.extend(material.plan.discoverer.iter().filter(is_sink).cloned());
-    once(job, Role::Redrive, material, &arguments)
+    once(job, Role::Redrive, material, &arguments, &FINAL_OF_REDRIVE)
 }
 
-fn once(job: &IngestJob, role: Role, material: Material<'_>, arguments: &[String]) -> Result<Job, Error> {
+fn once(
+    job: &IngestJob,
+    role: Role,
+    material: Material<'_>,
+    arguments: &[String],
+    final_codes: &[i32],
+) -> Result<Job, Error> {
     Ok(Job {
         metadata: metadata(job, role, material.place),
         spec: Some(JobSpec {
@@ -53,13 +73,13 @@ fn once(job: &IngestJob, role: Role, material: Material<'_>, arguments: &[String
                         }]),
                         on_exit_codes: None,
                     },
-                    // What was refused for its flags is refused each time.
+                    // What was said for good is not asked again. Sidecars have codes of their own.
                     PodFailurePolicyRule {
                         action: "FailJob".to_owned(),
                         on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
-                            container_name: None,
+                            container_name: Some(names::DISCOVERER.to_owned()),
                             operator: "In".to_owned(),
-                            values: vec![i32::from(EXIT_USAGE)],
+                            values: final_codes.to_vec(),
                         }),
                         on_pod_conditions: None,
                     },

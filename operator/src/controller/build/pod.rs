@@ -64,7 +64,7 @@ pub(super) fn worker(job: &IngestJob, material: Material<'_>) -> Result<PodTempl
         arguments.push(format!("--threads={THREADS}"));
     }
     let drain = workers.drain_timeout_seconds.unwrap_or(DRAIN_SECONDS);
-    let mut container = container("worker", "pf-worker", material.image, &arguments);
+    let mut container = container(names::WORKER, "pf-worker", material.image, &arguments);
     let probe =
         |path: &str| json!({"httpGet": {"path": path, "port": "metrics"}, "periodSeconds": 10, "timeoutSeconds": 5});
     merge(
@@ -123,7 +123,7 @@ pub(super) fn once(
     material: Material<'_>,
     arguments: &[String],
 ) -> Result<PodTemplateSpec, Error> {
-    let mut container = container("discoverer", "pf-discoverer", material.image, arguments);
+    let mut container = container(names::DISCOVERER, "pf-discoverer", material.image, arguments);
     // Listing waits for answers most of the time, in constant memory.
     container["resources"] = json!({"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}});
     container["volumeMounts"] = json!([{"name": "tmp", "mountPath": "/tmp"}]);

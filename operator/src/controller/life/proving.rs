@@ -4,7 +4,7 @@
 use kube::ResourceExt as _;
 use pf_work::proof::{Summary, Verdict};
 
-use super::Deed;
+use super::{Deed, verdict};
 use crate::{
     controller::{
         build::Children,
@@ -41,7 +41,7 @@ pub(super) fn next(job: &IngestJob, facts: &Facts, children: &Children, draft: &
             Course::Running => Step::Wait,
             // Its last words are lost with its pod: once more.
             Course::Succeeded => Step::Deed(Deed::DeleteJob(verify.job.name_any())),
-            Course::Failed { why } => {
+            Course::Failed { why, .. } => {
                 let name = verify.job.name_any();
                 let message =
                     format!("ledger and manifest could not be compared: {why}; delete the Job {name} to try again");
@@ -51,18 +51,15 @@ pub(super) fn next(job: &IngestJob, facts: &Facts, children: &Children, draft: &
         };
     };
     draft.proven(proof);
+    if facts.is_over_budget {
+        // Each worker counts what it rejects itself: only here all of it is seen together.
+        draft.over(Phase::Failed, "ErrorBudgetExceeded", &verdict::over_budget(proof));
+        return Step::Mark;
+    }
     match proof.verdict {
-        Verdict::Complete => {
-            let message = format!("all {} work items are settled", proof.expected);
-            draft.over(Phase::Complete, "Complete", &message);
-            Step::Mark
-        }
-        Verdict::CompleteWithDeadLetters => {
-            let message = format!(
-                "all {} work items are settled, {} of them were given up",
-                proof.expected, proof.dead_lettered
-            );
-            draft.over(Phase::CompleteWithFailures, "CompleteWithFailures", &message);
+        Verdict::Complete | Verdict::CompleteWithDeadLetters => {
+            let (phase, reason, message) = verdict::verdict(job, proof);
+            draft.over(phase, reason, &message);
             Step::Mark
         }
         Verdict::Incomplete => incomplete(job, facts, proof, children, draft),
@@ -89,7 +86,7 @@ fn incomplete(job: &IngestJob, facts: &Facts, proof: &Summary, children: &Childr
             draft.status.run = Some(run);
             Step::Mark
         }
-        Some(Course::Failed { why }) => {
+        Some(Course::Failed { why, .. }) => {
             let name = children.redrive.name_any();
             let message = format!(
                 "{} missing work items could not be offered again: {why}; delete the Job {name} to try again",

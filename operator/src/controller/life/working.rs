@@ -4,7 +4,11 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{Resource, ResourceExt as _};
 use serde::Serialize;
 
-use super::{Deed, Next, Surroundings, Turn, draft, plan, proving, told};
+use super::{
+    Deed, Next, Surroundings, Turn,
+    discovering::{self, Discovery},
+    draft, plan, proving, told,
+};
 use crate::{
     controller::{
         build::{self, Children, Material},
@@ -29,9 +33,16 @@ pub(super) fn next(job: &IngestJob, facts: &Facts, queue: &QueueStatus, surround
     let mut deeds = children
         .as_ref()
         .map_or(Vec::new(), |children| of_pods(facts, children));
-    let discovered = match discovery(facts, children.as_ref().ok(), &mut draft, &mut deeds) {
-        Ok(discovered) => discovered,
-        Err(why) => {
+    let discovery = discovering::next(job, facts, children.as_ref().ok(), &mut draft, &mut deeds);
+    let mut wrong = children.as_ref().err().cloned();
+    let discovered = match discovery {
+        Discovery::Going => false,
+        Discovery::Done => true,
+        Discovery::Refused(reason, message) => {
+            wrong.get_or_insert((reason, message));
+            false
+        }
+        Discovery::Failed(why) => {
             draft.over(Phase::Failed, "DiscoveryFailed", &why);
             return Next::Mark(Box::new(draft.status));
         }
@@ -59,7 +70,7 @@ pub(super) fn next(job: &IngestJob, facts: &Facts, queue: &QueueStatus, surround
         let minute = Timestamp::from_second((end + 59) / 60 * 60);
         Time(minute.expect("a month from now is a time"))
     });
-    course(facts, children.as_ref().err(), resting, discovered, &mut draft);
+    course(facts, wrong.as_ref(), resting, discovered, &mut draft);
     if discovered
         && !resting
         && let Ok(children) = &children
@@ -102,35 +113,6 @@ fn children(
         place: Place::of(job),
     };
     build::children(job, material).map_err(|error| ("Invalid", error.to_string()))
-}
-
-/// How far discovery is. The error says why it failed.
-fn discovery(
-    facts: &Facts,
-    children: Option<&Children>,
-    draft: &mut Draft,
-    deeds: &mut Vec<Deed>,
-) -> Result<bool, String> {
-    // Once it is known it stays known, whatever becomes of the Job.
-    if status::holds(&draft.status, status::DISCOVERED) {
-        return Ok(true);
-    }
-    match &facts.discoverer {
-        None => {
-            if let Some(children) = children {
-                deeds.push(Deed::Start(Box::new(children.discoverer.clone())));
-            }
-            Ok(false)
-        }
-        Some(Child { course, .. }) => match course {
-            Course::Running => Ok(false),
-            Course::Succeeded => {
-                draft.set(status::DISCOVERED, true, "Discovered", "all objects are known");
-                Ok(true)
-            }
-            Course::Failed { why } => Err(format!("the objects could not be discovered: {why}")),
-        },
-    }
 }
 
 fn once(facts: &Facts) -> impl Iterator<Item = &Child> {
@@ -315,6 +297,9 @@ fn course(facts: &Facts, wrong: Option<&(&'static str, String)>, resting: bool, 
     );
     if let Some((reason, message)) = wrong {
         draft.stalled(reason, message);
+        if !discovered {
+            draft.set(status::DISCOVERED, false, reason, message);
+        }
     } else if let Some(Trouble::Refused { said }) = &facts.trouble {
         draft.stalled("WorkersRefused", &format!("workers end as soon as they start: {said}"));
     } else if let Queue::Refused { why } = &facts.queue {

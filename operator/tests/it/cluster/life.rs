@@ -190,27 +190,6 @@ async fn what_a_proof_finds_missing_is_offered_again_until_nothing_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn given_up_items_make_a_job_complete_with_failures() {
-    let mut world = World::new("letters").await;
-    world.create(&world.job("logs")).await;
-    loop {
-        world.step("logs").await.unwrap();
-        if world.pod_of("logs-verify-1").await.is_some() {
-            let text = summary("logs", Verdict::CompleteWithDeadLetters, 0).to_json();
-            world.end("logs-verify-1", 2, &text).await;
-            break;
-        }
-        if world.api::<Job>().get_opt("logs-verify-1").await.unwrap().is_none() {
-            world.play("logs").await;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    let done = world.until_phase("logs", Phase::CompleteWithFailures).await;
-    assert_eq!(condition(&done, status::COMPLETE), Some("CompleteWithFailures"));
-    assert_eq!(done.status.unwrap().items.unwrap().dead_letters, 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_job_rests_and_goes_on() {
     let mut world = World::new("rest").await;
     let mut job = world.job("logs");
@@ -268,7 +247,7 @@ async fn another_nonce_is_another_run_with_books_of_its_own() {
             status.run.as_ref().is_some_and(|run| run.number == 2) && status.phase == Some(Phase::Complete)
         })
         .await;
-    let second = again.status.unwrap();
+    let second = again.status.clone().unwrap();
     assert_ne!(first.queue.unwrap().url, second.queue.unwrap().url);
     assert_eq!(first.started_at.map(|_| ()), second.started_at.map(|_| ()));
     let discoverer = world.api::<Job>().get("logs-r2-discover").await.unwrap();
@@ -276,7 +255,12 @@ async fn another_nonce_is_another_run_with_books_of_its_own() {
         .args
         .clone()
         .unwrap();
-    assert!(arguments.contains(&"--job=logs-r2".to_owned()), "{arguments:?}");
+    let books = format!("{}/logs-r2", world.namespace);
+    let owner = format!("--owner={}/logs {}", world.namespace, again.metadata.uid.unwrap());
+    for argument in [&format!("--job={books}"), "--run=2", &owner] {
+        assert!(arguments.iter().any(|there| there == argument), "{arguments:?}");
+    }
+    assert_eq!(second.run.unwrap().books, Some(books), "who asks for them finds them");
     assert!(world.api::<Job>().get_opt("logs-discover").await.unwrap().is_none());
 }
 

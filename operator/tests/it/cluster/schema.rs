@@ -15,7 +15,7 @@ use super::world::World;
 /// A change to a good job, and what the refusal speaks of; nothing: it is taken.
 type Case = (&'static str, fn(&mut Value), Option<&'static str>);
 
-const CASES: [Case; 38] = [
+const CASES: [Case; 46] = [
     ("as it is", |_| {}, None),
     (
         "a name of 50",
@@ -236,7 +236,67 @@ const CASES: [Case; 38] = [
         |job| job["spec"]["ttlSecondsAfterFinished"] = json!(31_536_001),
         Some("ttlSecondsAfterFinished"),
     ),
+    (
+        "what may be found and how it is told",
+        |job| {
+            job["spec"]["source"]["partitioning"] = "region=${region}/".into();
+            for field in ["allowEmpty", "includeHidden", "includeArchived", "partitionFields"] {
+                job["spec"]["source"][field] = true.into();
+            }
+            job["spec"]["source"]["binary"] = "hex".into();
+            job["spec"]["state"] = json!({"uri": "s3://state/jobs", "resume": true});
+        },
+        None,
+    ),
+    (
+        "fields of no partitioning",
+        |job| job["spec"]["source"]["partitionFields"] = true.into(),
+        Some("partitionFields needs partitioning"),
+    ),
+    (
+        "an unknown text of bytes",
+        |job| job["spec"]["source"]["binary"] = "octal".into(),
+        Some("spec.source.binary"),
+    ),
+    (
+        "conflicts of ids that records choose",
+        |job| job["spec"]["sink"] = sink(&json!({"id": {"mode": "field", "field": "a"}, "onConflict": "keep"})),
+        None,
+    ),
+    (
+        "conflicts of ids that are nobody's",
+        |job| job["spec"]["sink"] = sink(&json!({"onConflict": "keep"})),
+        Some("onConflict is for id.mode field"),
+    ),
+    (
+        "a conflict that is kept and replaced",
+        |job| {
+            let twice = json!({"id": {"mode": "field", "field": "a"}, "onConflict": "keep", "operation": "index"});
+            job["spec"]["sink"] = sink(&twice);
+        },
+        Some("mean the same"),
+    ),
+    (
+        "a data stream that replaces",
+        |job| job["spec"]["sink"] = sink(&json!({"index": null, "dataStream": "logs", "operation": "index"})),
+        Some("operation must be create for a dataStream"),
+    ),
+    (
+        "replacing what has no name",
+        |job| job["spec"]["sink"] = sink(&json!({"id": {"mode": "auto"}, "operation": "index"})),
+        Some("replaces nothing with id.mode auto"),
+    ),
 ];
+
+/// A cluster with this too.
+fn sink(more: &Value) -> Value {
+    let mut cluster = json!({"urls": ["http://es:9200"], "index": "logs"});
+    for (field, value) in more.as_object().unwrap() {
+        cluster[field] = value.clone();
+    }
+    cluster.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    json!({"elasticsearch": cluster})
+}
 
 fn objects(world: &World) -> Api<DynamicObject> {
     let resource = ApiResource::erase::<crd::IngestJob>(&());
@@ -304,6 +364,13 @@ async fn what_a_started_job_reads_and_writes_cannot_change() {
         ("queue", json!({"spec": {"queue": null}})),
         ("state", json!({"spec": {"state": {"uri": "s3://state/elsewhere"}}})),
         ("state", json!({"spec": {"state": null}})),
+        ("columns", json!({"spec": {"columns": ["a"]}})),
+        ("where", json!({"spec": {"where": "a = 1"}})),
+        ("transform", json!({"spec": {"transform": {"script": "1"}}})),
+        (
+            "enrichment",
+            json!({"spec": {"enrichment": [{"name": "a", "type": "exact", "configMap": {"name": "a", "key": "b"}}]}}),
+        ),
     ];
     change(changes[0].1.clone()).await.expect("it has not started yet");
     let started = json!({"status": {"startedAt": "2024-01-01T00:00:00Z"}});
@@ -324,9 +391,25 @@ async fn what_a_started_job_reads_and_writes_cannot_change() {
         .unwrap_err()
         .to_string();
     assert!(source.contains("spec.source cannot change"), "{source}");
-    change(json!({"spec": {"workers": {"max": 8}, "where": "a = 1", "restartNonce": "x"}}))
+    change(json!({"spec": {"workers": {"max": 8}, "state": {"resume": true}}}))
         .await
         .expect("these may change");
+
+    // What shapes documents may be another one in another run, and which run it is is told by the nonce.
+    let shaped = |nonce: &str| json!({"spec": {"columns": ["a"], "where": "a = 1", "restartNonce": nonce}});
+    let refused = change(shaped("x")).await.expect_err("the job is at work").to_string();
+    assert!(refused.contains("spec.where cannot change"), "{refused}");
+    let over = json!({"status": {"completedAt": "2024-01-02T00:00:00Z"}});
+    let over = Patch::Merge(over);
+    world
+        .jobs()
+        .patch_status("logs", &PatchParams::default(), &over)
+        .await
+        .unwrap();
+    change(shaped("x")).await.expect("a new run");
+    let again = json!({"spec": {"columns": ["b"]}});
+    let refused = change(again).await.expect_err("the same run").to_string();
+    assert!(refused.contains("spec.columns cannot change"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

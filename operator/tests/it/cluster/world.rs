@@ -26,7 +26,6 @@ use pf_operator::{
     queue::{Own, Queues},
 };
 use pf_work::{
-    Counts,
     discovery::Discovered,
     proof::{Summary, Verdict},
     sqs::AccessKey,
@@ -200,6 +199,36 @@ impl World {
         self.until(name, has_it).await
     }
 
+    /// Steps and plays until this Job has a pod, whose end is then for the test to say.
+    pub(crate) async fn until_pod_of(&mut self, name: &str, job: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.step(name).await.unwrap();
+            if self.pod_of(job).await.is_some() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{job} gets no pod");
+            if self.api::<Job>().get_opt(job).await.unwrap().is_none() {
+                self.play(name).await;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Steps, and plays nothing, until the job is as it is asked for.
+    pub(crate) async fn steps_until(&mut self, name: &str, done: impl Fn(&IngestJobStatus) -> bool) -> IngestJobStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.step(name).await.unwrap();
+            let status = self.status(name).await;
+            if done(&status) {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "{status:#?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// What nodes would do by now: discoverers offer and end, workers empty the queue, proofs tell what is so.
     pub(crate) async fn play(&self, name: &str) {
         let status = self.status(name).await;
@@ -351,38 +380,33 @@ where
 
 /// What a discoverer tells of a test's job whose objects are an item each.
 pub(crate) fn discovered(job: &str, items: u64, object_bytes: u64) -> Discovered {
-    Discovered {
-        job: job.to_owned(),
-        items,
-        objects: items,
-        object_bytes,
-    }
+    let told = json!({"job": job, "items": items, "objects": items, "object_bytes": object_bytes});
+    serde_json::from_value(told).unwrap()
 }
 
 /// What a proof tells of a test's job.
 pub(crate) fn summary(job: &str, verdict: Verdict, missing: u64) -> Summary {
-    Summary {
-        job: job.to_owned(),
-        verdict,
-        discovered: true,
-        objects: ITEMS,
-        object_bytes: 1000 * ITEMS,
-        expected: ITEMS,
-        settled: ITEMS - missing,
-        dead_lettered: u64::from(verdict == Verdict::CompleteWithDeadLetters),
-        missing,
-        wrong: if missing > 0 {
-            format!("{missing} items are not settled")
-        } else {
-            String::new()
-        },
-        counts: Counts {
-            records_in: 100 * ITEMS,
-            records_out: 100 * ITEMS,
-            wire_bytes: 1000 * ITEMS,
-            ..Counts::default()
-        },
-    }
+    let wrong = if missing > 0 {
+        format!("{missing} items are not settled")
+    } else {
+        String::new()
+    };
+    let told = json!({
+        "job": job,
+        "verdict": verdict,
+        "discovered": true,
+        "objects": ITEMS,
+        "object_bytes": 1000 * ITEMS,
+        "expected": ITEMS,
+        "settled": ITEMS - missing,
+        "dead_lettered": u64::from(verdict == Verdict::CompleteWithDeadLetters),
+        "missing": missing,
+        "wrong": wrong,
+        "records_in": 100 * ITEMS,
+        "records_out": 100 * ITEMS,
+        "wire_bytes": 1000 * ITEMS,
+    });
+    serde_json::from_value(told).unwrap()
 }
 
 /// A client that everything is done with that a process does.
