@@ -188,7 +188,9 @@ impl Settler {
         }
         let recorded = join_all(jobs.into_iter().map(async |(job, settled)| {
             let mut noted = Counts::default();
-            settled.iter().for_each(|settled| noted += settled.counts);
+            for settled in &settled {
+                noted += settled.counts;
+            }
             let recorded = states.of(&job).ledger.record(&settled).await;
             (job, noted, recorded)
         }));

@@ -19,14 +19,20 @@ const JOBS_MAX: usize = 32;
 #[derive(Debug)]
 pub struct JobState {
     dir: StateDir,
-    /// The life of the job whose books these were found to be.
-    bound: tokio::sync::Mutex<Option<Option<String>>>,
+    /// Whose books these were found to be.
+    bound: tokio::sync::Mutex<Option<Bound>>,
     /// What is settled.
     pub ledger: LedgerWriter,
     /// Records that were given up.
     pub letters: DeadLetterWriter,
     /// How far items were read.
     pub checkpoints: Checkpoints,
+}
+
+/// Books that are a job's, in one life of it.
+#[derive(Debug, PartialEq, Eq)]
+struct Bound {
+    life: Option<String>,
 }
 
 /// Finds the state of a job.
@@ -74,7 +80,7 @@ impl States {
     pub async fn bind(&self, item: &WorkItem) -> pf_state::Result<()> {
         let state = self.of(&item.job);
         let mut bound = state.bound.lock().await;
-        if bound.as_ref() == Some(&item.life) {
+        if bound.as_ref().is_some_and(|bound| bound.life == item.life) {
             return Ok(());
         }
         let mut plan = self.binding.clone();
@@ -82,7 +88,9 @@ impl States {
             plan.insert("life of the job".to_owned(), life.clone());
         }
         state.dir.bind_delivery(&plan).await?;
-        *bound = Some(item.life.clone());
+        *bound = Some(Bound {
+            life: item.life.clone(),
+        });
         Ok(())
     }
 
@@ -147,6 +155,36 @@ mod tests {
     use pf_state::place::Memory;
 
     use super::*;
+
+    #[tokio::test]
+    async fn books_are_bound_by_the_first_worker_and_to_one_life_of_their_job() {
+        let memory = Arc::new(Memory::new());
+        let worker = |columns: &str| {
+            let memory = Arc::clone(&memory);
+            let binding = BTreeMap::from([("--columns".to_owned(), columns.to_owned())]);
+            States::new("w", move |job| StateDir::in_memory(Arc::clone(&memory), job)).bound_to(binding)
+        };
+        let item = |life: &str| {
+            let text = format!(
+                r#"{{"v":1,"job":"j","life":"{life}","seq":7,"uri":"s3://b/k","size_bytes":1,"enqueued_at":"2024-01-01T00:00:00Z"}}"#
+            );
+            WorkItem::from_json(&text).unwrap()
+        };
+        let first = worker("a");
+        for _ in 0..2 {
+            first.bind(&item("one")).await.unwrap();
+        }
+        worker("a").bind(&item("one")).await.unwrap();
+        for (states, life, told) in [
+            (worker("b"), "one", "--columns"),
+            (worker("a"), "two", "life of the job"),
+            (first, "two", "life"),
+        ] {
+            let error = states.bind(&item(life)).await.unwrap_err();
+            assert!(error.to_string().contains(told), "{error}");
+            assert!(matches!(outcome(&error), Outcome::Refused { .. }));
+        }
+    }
 
     #[test]
     fn a_job_keeps_its_writers_until_too_many_others_came() {

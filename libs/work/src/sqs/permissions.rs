@@ -20,7 +20,7 @@ impl Inner {
             self.try_to_send(self.dead_letter_url.as_deref()),
             self.try_to_send(Some(&self.options.url)),
         );
-        for refused in [extend, delete, letter].into_iter().flatten() {
+        if let Some(refused) = extend.or(delete).or(letter) {
             return Err(refused);
         }
         if let Some(Error::Refused { reason }) = send {

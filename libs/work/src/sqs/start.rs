@@ -79,7 +79,8 @@ impl SqsQueue {
             })?;
             inner.receives_max = policy.as_ref().and_then(RedrivePolicy::receives_max);
             inner.dead_letter_url = inner.find_dead_letter_queue(policy.as_ref()).await?;
-            inner.try_permissions().await?;
+            // Four calls at once take much room: they are on the heap, not in each future that may connect.
+            Box::pin(inner.try_permissions()).await?;
             inner.say_what_is_odd();
         }
         Ok(Self { inner: Arc::new(inner) })

@@ -19,9 +19,15 @@ pub(super) enum What {
     Sink,
 }
 
+#[derive(Debug)]
+struct Outage {
+    what: What,
+    when: Range<Instant>,
+}
+
 /// The outages of a world.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Outages(Arc<Mutex<Vec<(What, Range<Instant>)>>>);
+pub(super) struct Outages(Arc<Mutex<Vec<Outage>>>);
 
 impl Outages {
     /// Some outages within the time from now on that the workers of a round live.
@@ -31,7 +37,8 @@ impl Outages {
             let what = if rng.bool() { What::Storage } else { What::Sink };
             let from = now + within.mul_f64(rng.f64());
             let until = from + Duration::from_secs(rng.u64(1..400));
-            self.0.lock().unwrap().push((what, from..until));
+            let when = from..until;
+            self.0.lock().unwrap().push(Outage { what, when });
         }
     }
 
@@ -43,7 +50,9 @@ impl Outages {
     pub(super) fn is_down(&self, what: What) -> bool {
         let now = Instant::now();
         let outages = self.0.lock().unwrap();
-        outages.iter().any(|(down, when)| *down == what && when.contains(&now))
+        outages
+            .iter()
+            .any(|outage| outage.what == what && outage.when.contains(&now))
     }
 
     /// Whether it stays down for as long as one tries.

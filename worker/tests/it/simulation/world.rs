@@ -62,6 +62,8 @@ const ROUND: Duration = Duration::from_secs(400);
 
 /// So many receives that nobody runs out of them.
 const RECEIVES_UNBOUNDED: u32 = 1000;
+/// So many tries an item has where its receives have no bound: one that ends its workers must come to an end.
+const TRIES_MAX: u32 = 30;
 /// As a policy says that was set with care.
 const RECEIVES_FEW: u32 = 4;
 
@@ -362,7 +364,7 @@ impl World {
             keeper: Arc::clone(&keeper),
             states: Some(Arc::clone(&states)),
             dead_letters: Arc::new(DeadLetters::shown()),
-            tries_max: self.receives_max,
+            tries_max: self.receives_max.min(TRIES_MAX),
             witness: Arc::new(witness),
             weather: Arc::clone(&weather),
             account: Arc::clone(&account),
@@ -377,7 +379,7 @@ impl World {
             until,
             keeper: Arc::clone(&keeper),
             states: Some(states),
-            tries_max: self.receives_max,
+            tries_max: self.receives_max.min(TRIES_MAX),
             weather: Arc::clone(&weather),
             account: Arc::clone(&account),
             settler: events,
