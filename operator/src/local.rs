@@ -143,7 +143,7 @@ pub async fn run(programs: &Programs, plan: &Plan, has_state: bool) -> anyhow::R
         return Ok(ran);
     }
     let mut verify = Command::new(&programs.discoverer);
-    without_our_settings(verify.arg("verify").args(plan.books_arguments()).process_group(0));
+    without_our_settings(verify.arg("verify").args(plan.verify_arguments()).process_group(0));
     verify.stdin(Stdio::null()).stdout(Stdio::null());
     let mut verify = start("pf-discoverer verify", verify)?;
     let proven = wait(&mut verify, &shutdown).await?.exit_code();

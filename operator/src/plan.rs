@@ -127,7 +127,8 @@ pub fn plan(job: &IngestJob, settings: &Settings<'_>) -> Result<Plan, Vec<Compla
     );
     let mut plan = Plan::default();
     discoverer_arguments(job, source, settings, &mut plan.discoverer);
-    if settings.cluster.is_some() {
+    if state.is_some() {
+        // The books are bound to it.
         for (field, value) in delivers::delivers(&job.spec, delivery::run(settings)) {
             flag(&mut plan.discoverer, "delivers", Some(format!("{field}={value}")));
         }
@@ -162,7 +163,7 @@ pub fn plan(job: &IngestJob, settings: &Settings<'_>) -> Result<Plan, Vec<Compla
         (!columns.is_empty()).then(|| columns.join(",")),
     );
     flag(&mut plan.worker, "filter", where_.as_ref());
-    document_arguments(source, settings, &mut plan.worker);
+    document_arguments(source, settings, plan.has_queue, &mut plan.worker);
     worker_arguments(workers.as_ref(), settings, &mut plan);
     if let Some(S3 {
         bucket: _,
@@ -288,8 +289,8 @@ fn source_uri(source: &Source, settings: &Settings<'_>) -> Option<String> {
 }
 
 /// What workers are told of the source.
-fn document_arguments(source: &Source, settings: &Settings<'_>, into: &mut Vec<String>) {
-    if settings.cluster.is_some() {
+fn document_arguments(source: &Source, settings: &Settings<'_>, has_queue: bool, into: &mut Vec<String>) {
+    if has_queue {
         // Whoever can send to the queue could name any object.
         flag(into, "source", source_uri(source, settings));
     }

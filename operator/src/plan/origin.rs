@@ -54,9 +54,11 @@ impl Program {
                 ("sqs-endpoint", "spec.queue.sqs.endpoint"),
                 ("state", "spec.state.uri"),
                 ("resume", "spec.state.resume"),
+                ("delivers", "spec"),
             ],
             Self::Worker => &[
                 ("destination", "spec.sink"),
+                ("source", "spec.source"),
                 ("columns", "spec.columns"),
                 ("filter", "spec.where"),
                 ("partition-fields", "spec.source.partitionFields"),

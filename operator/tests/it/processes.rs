@@ -134,6 +134,48 @@ fn the_programs_get_the_arguments_of_the_plan() {
 }
 
 #[test]
+fn the_books_are_bound_to_what_is_delivered_and_the_proof_knows_what_is_allowed() {
+    let bench = Bench::new("echo \"discoverer $@\" >&2", "cat; echo \"worker $@\" >&2");
+    let job = fs::read_to_string(bench.path("job.yaml")).unwrap();
+    let more =
+        "  where: a = 1\n  state: {uri: 'file:///books'}\n  errorBudget: {rejectedRecords: 5, rejectedPercent: 1}\n";
+    let job = job.replace("path: logs}", "path: logs}, allowEmpty: true") + more;
+    fs::write(bench.path("job.yaml"), job).unwrap();
+    let output = bench.run(&[]);
+    assert!(output.status.success(), "{}", outcome(&output));
+    let said = text(&output.stderr);
+    let line = |start: &str| {
+        let line = said.lines().find(|line| line.starts_with(start));
+        line.unwrap_or_else(|| panic!("{start}: {said}")).to_owned()
+    };
+    let discovery = line("discoverer --job=logs");
+    for flag in ["--allow-empty", "--delivers=sink.stdout={}", "--delivers=where=a = 1"] {
+        assert!(discovery.contains(flag), "{flag}: {discovery}");
+    }
+    assert_eq!(
+        line("discoverer verify"),
+        "discoverer verify --job=logs --state=file:///books --max-rejected=5,1% --allow-empty"
+    );
+    assert!(!line("worker").contains("--source"), "nobody else writes into a pipe");
+}
+
+#[test]
+fn a_worker_of_a_queue_reads_what_the_job_names() {
+    let bench = Bench::new("true", "echo \"$@\"");
+    let job = fs::read_to_string(bench.path("job.yaml")).unwrap();
+    let queue = "  queue: {sqs: {url: 'https://sqs.eu-central-1.amazonaws.com/1/jobs'}}\n";
+    fs::write(bench.path("job.yaml"), job + queue).unwrap();
+    let output = bench.run(&[]);
+    let logs = fs::canonicalize(bench.path("logs")).unwrap();
+    let source = format!("--source=file://{}/ ", logs.display());
+    assert!(
+        (text(&output.stdout).trim_end().to_owned() + " ").contains(&source),
+        "{}",
+        outcome(&output)
+    );
+}
+
+#[test]
 fn the_exit_code_is_the_worse_of_both() {
     for (discoverer, worker, expected) in [
         (0, 0, 0),

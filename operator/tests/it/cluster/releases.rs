@@ -72,8 +72,12 @@ impl Cluster {
         let file = "ingestjobs.paraflow.dev.yaml";
         let mut definition = objects(&fs::read_to_string(new.join(file)).unwrap()).remove(0);
         let version = &mut definition["spec"]["versions"][0];
-        let spec = &mut version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+        let schema = &mut version["schema"]["openAPIV3Schema"];
+        let spec = &mut schema["properties"]["spec"]["properties"];
         spec.as_object_mut().unwrap().remove("restartNonce").unwrap();
+        // Nor was there a rule that spoke of it.
+        let rules = schema["x-kubernetes-validations"].as_array_mut().unwrap();
+        rules.retain(|rule| !rule["rule"].as_str().unwrap().contains("restartNonce"));
         let columns = version["additionalPrinterColumns"].as_array_mut().unwrap();
         columns.retain(|column| column["name"] != "Backlog");
         fs::write(chart.join(file), definition.to_string()).unwrap();
