@@ -126,6 +126,11 @@ impl Tracked {
         self.progress().track.outcome()
     }
 
+    /// Where reading began, if not at the item's start.
+    pub fn began(&self) -> Option<Position> {
+        self.progress().begun.position
+    }
+
     /// Somebody else has the item, or will.
     pub fn lose(&self) {
         self.is_lost.store(true, Ordering::Relaxed);
@@ -136,6 +141,7 @@ impl Tracked {
         let mut progress = self.progress();
         progress.track = Track::default();
         progress.checkpointed = Done::default();
+        progress.begun = Done::default();
     }
 
     /// Whether it was reading that failed, and nothing else.
