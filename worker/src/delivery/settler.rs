@@ -281,7 +281,7 @@ fn settled(item: &Settling) -> Option<Settled> {
         seq: item.tracked.item().seq,
         outcome,
         counts: item.tracked.done().counts,
-        object_rows: None,
+        object_rows: item.tracked.object_rows(),
     })
 }
 
