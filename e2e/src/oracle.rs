@@ -24,13 +24,21 @@ pub fn installed(path: &str) -> PathBuf {
 /// # Panics
 /// When it fails.
 pub fn ask(arguments: &[&str]) -> String {
+    run("oracle.py", arguments)
+}
+
+/// Runs a script of `e2e/python`, and returns what it answers.
+///
+/// # Panics
+/// When it fails, with its words.
+pub fn run(script: &str, arguments: &[&str]) -> String {
     let output = Command::new(installed("python/bin/python"))
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python/oracle.py"))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script))
         .args(arguments)
         .output()
         .expect("Python is installed");
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "oracle.py {arguments:?}: {stderr}");
+    assert!(output.status.success(), "{script} {arguments:?}: {stderr}");
     String::from_utf8(output.stdout).expect("JSON is UTF-8")
 }
 

@@ -194,13 +194,15 @@ fn options() -> Options {
         filter: None,
         batch_records_max: 50_000,
         batch_bytes_max: 1 << 20,
+        record_bytes_max: 16 << 20,
+        binary: pf_worker::values::binary::Binary::Text,
     }
 }
 
 fn read(bytes: &Bytes, options: Options) -> usize {
     let mut reader = Reader::open(Arc::new(bytes.clone()), None, options).unwrap();
     let mut rows = 0;
-    while let Some(batch) = reader.next_batch().unwrap() {
+    while let Some(batch) = reader.next_batch(&mut Vec::new()).unwrap() {
         rows += batch.records.num_rows();
     }
     rows

@@ -108,9 +108,12 @@ pub struct Args {
         default_value_t = 200
     )]
     pub prefetch_memory_mb: usize,
-    /// A longer line of NDJSON becomes a dead letter
+    /// A longer record, a line of NDJSON or the values of a row of Parquet, becomes a dead letter
     #[arg(long, hide_env_values = true, env = "PF_MAX_RECORD_BYTES", value_name = "BYTES", default_value_t = 16 << 20)]
     pub max_record_bytes: usize,
+    /// How Parquet columns of bytes that are not said to be text are written, and compared by --filter
+    #[arg(long, hide_env_values = true, env = "PF_BINARY", value_enum, default_value_t = Binary::Text)]
+    pub binary: Binary,
     /// File that dead letters are added to, one JSON object a line, where there is no --state
     /// [default: the first ten are shown on standard error]
     #[arg(long, hide_env_values = true, env = "PF_DEAD_LETTERS", value_name = "FILE")]
@@ -185,6 +188,17 @@ pub enum Input {
     Stdin,
     /// An SQS queue; see docs/queues.md
     Sqs,
+}
+
+/// How bytes are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Binary {
+    /// As text where the bytes of a value are UTF-8, else as base64
+    Text,
+    /// As base64 with padding, as Elasticsearch's field type `binary` takes it
+    Base64,
+    /// As two hexadecimal digits for each byte
+    Hex,
 }
 
 /// Where documents go.

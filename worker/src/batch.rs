@@ -12,6 +12,21 @@ pub const NULLS_ABSENT: &str = "absent";
 /// Arrow's name for an extension type, in a field's metadata.
 pub const EXTENSION: &str = "ARROW:extension:name";
 
+/// [`EXTENSION`] of text that is JSON.
+pub const JSON: &str = "arrow.json";
+/// [`EXTENSION`] of sixteen bytes that are a UUID.
+pub const UUID: &str = "arrow.uuid";
+/// [`EXTENSION`] of the twelve bytes of Parquet's old timestamps, INT96, without a zone. No type of Arrow's has both their
+/// range and their nanoseconds.
+pub const INT96: &str = "paraflow.int96";
+/// [`INT96`], of UTC.
+pub const INT96_INSTANT: &str = "paraflow.int96.instant";
+/// [`EXTENSION`] of the twelve bytes of Parquet's intervals. No type of Arrow's that they are read as has their months too.
+pub const INTERVAL: &str = "paraflow.interval";
+
+/// Field metadata key of columns of bytes: how they are written, by the name of a [`crate::values::binary::Binary`].
+pub const BINARY: &str = "paraflow.binary";
+
 /// Records of one work item.
 #[derive(Debug)]
 pub enum Batch {

@@ -159,6 +159,9 @@ impl<'a> Lane<'a> {
         let item = leased.tracked().item();
         let origin = Origin::new(item);
         let mut reader = ObjectReader::open(item, opened.from, &self.shared.records, opened)?;
+        if let Some(rows) = reader.object_rows() {
+            leased.tracked().note_object_rows(rows);
+        }
         let mut told = object::Counts::default();
         let mut rejects = Vec::new();
         loop {

@@ -20,3 +20,4 @@ pub mod prefetch;
 pub mod reader;
 pub mod report;
 pub mod run;
+pub mod values;

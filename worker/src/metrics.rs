@@ -43,6 +43,8 @@ pub struct Metrics {
     pub records_undecodable: IntCounter,
     /// Records that became dead letters because the sink doesn't take them.
     pub records_unindexable: IntCounter,
+    /// Numbers that JSON does not have, written as null.
+    pub values_not_finite: IntCounter,
     /// Bytes read from storage.
     pub wire_bytes: IntCounter,
     /// Bytes of records before any work on them: NDJSON decompressed, Parquet pages uncompressed.
@@ -106,6 +108,10 @@ impl Metrics {
             ),
             records_undecodable: rejected("decode"),
             records_unindexable: rejected("index"),
+            values_not_finite: counter(
+                "pf_values_not_finite_total",
+                "NaN and infinities, which JSON does not have: written as null",
+            ),
             wire_bytes: counter(names::WIRE_BYTES, "Bytes read from storage"),
             decompressed_bytes: counter("pf_decompressed_bytes_total", "Bytes of records as read, decompressed"),
             output_bytes: counter("pf_output_bytes_total", "Bytes of documents written"),

@@ -120,6 +120,7 @@ mod tests {
             filter: None,
             batch_records_max: 1000,
             record_bytes_max: 1000,
+            binary: crate::values::binary::Binary::Text,
         };
         let mut reader = ObjectReader::open(item, opened.from, &records, opened)?;
         let mut ordinals = Vec::new();

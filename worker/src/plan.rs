@@ -12,6 +12,7 @@ use crate::{
     delivery::budget::Limit,
     indexer::elasticsearch,
     predicate::{FieldPath, Predicate},
+    values::binary::Binary,
 };
 
 /// What a worker is to do.
@@ -95,6 +96,8 @@ pub struct Records {
     pub batch_records_max: usize,
     /// A longer record is refused.
     pub record_bytes_max: usize,
+    /// How columns of bytes are written.
+    pub binary: Binary,
 }
 
 /// How far reading runs ahead of a lane, in pieces of [`pf_storage::read::PIECE_BYTES_MAX`].
@@ -144,6 +147,7 @@ impl Plan {
             prefetch_count,
             prefetch_memory_mb,
             max_record_bytes,
+            binary,
             dead_letters,
             s3_endpoint,
             region,
@@ -213,6 +217,11 @@ impl Plan {
         let max_rejected = max_rejected
             .map_err(|error| format!("--max-rejected: {error}"))?
             .unwrap_or_default();
+        let binary = match binary {
+            args::Binary::Text => Binary::Text,
+            args::Binary::Base64 => Binary::Base64,
+            args::Binary::Hex => Binary::Hex,
+        };
         let columns = columns.map(|text| FieldPath::list(&text)).transpose();
         let filter = filter.map(|text| text.parse()).transpose();
         Ok(Self {
@@ -228,6 +237,7 @@ impl Plan {
                 filter: filter.map_err(|error| format!("--filter: {error}"))?,
                 batch_records_max: batch_size,
                 record_bytes_max: max_record_bytes,
+                binary,
             },
             prefetch: Prefetch::within(prefetch_memory_mb, prefetch_count),
             dead_letters,

@@ -7,7 +7,8 @@
 //!
 //! Meaning, the same for NDJSON and Parquet: a missing field and a null match nothing but `= null`; present values match
 //! `!= null`. A number compares with numbers by value. Quoted text compares with strings by code point. A bare word or an
-//! unquoted number compares with a string as the text it was written as. Values of any other type match only `!=`.
+//! unquoted number compares with a string as the text it was written as. Values of any other type match only `!=`. What
+//! Parquet has beyond JSON compares as it is written (docs/values.md).
 
 mod arrow;
 mod number;

@@ -25,6 +25,8 @@ pub struct Report {
     pub records_filtered: u64,
     /// Records that became dead letters.
     pub records_rejected: u64,
+    /// NaN and infinities in fractions, written as null.
+    pub values_not_finite: u64,
     /// Bytes read from storage.
     pub wire_bytes: u64,
     /// Bytes of records as read, decompressed.
@@ -52,6 +54,7 @@ impl Report {
             records_duplicate: metrics.records_duplicate.get(),
             records_filtered: metrics.records_filtered.get(),
             records_rejected: metrics.records_rejected(),
+            values_not_finite: metrics.values_not_finite.get(),
             wire_bytes: metrics.wire_bytes.get(),
             decompressed_bytes,
             output_bytes: metrics.output_bytes.get(),
@@ -72,6 +75,7 @@ impl fmt::Display for Report {
             ("records duplicate", HumanCount(self.records_duplicate).to_string()),
             ("records filtered out", HumanCount(self.records_filtered).to_string()),
             ("records rejected", HumanCount(self.records_rejected).to_string()),
+            ("NaN, infinities", HumanCount(self.values_not_finite).to_string()),
             ("wire bytes", HumanBytes(self.wire_bytes).to_string()),
             ("decompressed bytes", HumanBytes(self.decompressed_bytes).to_string()),
             ("output bytes", HumanBytes(self.output_bytes).to_string()),

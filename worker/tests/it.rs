@@ -4,6 +4,8 @@
 
 #[path = "it/command_line.rs"]
 mod command_line;
+#[path = "it/differential.rs"]
+mod differential;
 #[path = "it/draining.rs"]
 mod draining;
 #[path = "it/elasticsearch.rs"]

@@ -384,7 +384,7 @@ fn settled(item: &Settling) -> Option<Settled> {
         seq: work.seq,
         outcome,
         counts: item.tracked.done().counts,
-        object_rows: None,
+        object_rows: item.tracked.object_rows(),
         by: Delivery::of(work, lease.receive_count).settling(work, item.tracked.began()),
     })
 }

@@ -2,7 +2,7 @@
 //! its lease and the settler.
 
 use std::sync::{
-    Arc, Mutex, MutexGuard,
+    Arc, Mutex, MutexGuard, OnceLock,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -31,6 +31,8 @@ pub struct Tracked {
     crashes: u32,
     track: Mutex<Progress>,
     is_lost: AtomicBool,
+    /// How many rows its whole object has, if that is known.
+    object_rows: OnceLock<u64>,
     settler: UnboundedSender<Event>,
     budget: Arc<ErrorBudget>,
     /// When a checkpoint is worth its write; none where there is no place for it.
@@ -99,6 +101,7 @@ impl Tracked {
             crashes,
             track: Mutex::new(progress),
             is_lost: AtomicBool::new(false),
+            object_rows: OnceLock::new(),
             settler,
             budget,
             checkpoints,
@@ -173,6 +176,17 @@ impl Tracked {
         let progress = self.progress();
         let is_kept = self.checkpoints.is_some() && self.lease.item.etag.is_some();
         is_kept && progress.track.done().position != progress.begun.position
+    }
+
+    /// Notes how many rows the whole object has.
+    pub fn note_object_rows(&self, rows: u64) {
+        // An item that is read anew has the same object.
+        self.object_rows.get_or_init(|| rows);
+    }
+
+    /// How many rows the whole object has, if that is known.
+    pub fn object_rows(&self) -> Option<u64> {
+        self.object_rows.get().copied()
     }
 
     /// Why reading on is of no use, if it is of none.

@@ -2,40 +2,46 @@
 //! not there is said by each field (see [`crate::batch::NULLS`]), and so are the values that most rows are made of
 //! (`values`), for speed; rarer ones are written by Arrow's own encoders.
 //!
-//! What JSON has no form for: NaN, infinities and moments beyond the calendar become `null`, binary becomes hexadecimal
-//! text, a UUID its text with hyphens, a timestamp RFC 3339 text (in UTC; without a zone if it has none, and so a date), a map an object
-//! with its keys as text. Text of Arrow's JSON extension type is written as it is if it is JSON, and as a string if it is
-//! not. A line never has a line break in it.
+//! What JSON has no form for has its text in [`crate::values`]: moments, times, durations, intervals, UUIDs and bytes, as
+//! values and as keys of maps, which become objects. NaN and infinities become `null`, and are counted. Text of Arrow's JSON
+//! extension type is written as it is if it is JSON, and as a string if it is not. A line never has a line break in it.
 
 mod numbers;
 #[cfg(test)]
 mod tests;
 mod values;
 
-use std::{fmt::Write as _, io::Write as _, ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use arrow::{
     array::{Array, AsArray, GenericListArray, OffsetSizeTrait, RecordBatch},
     datatypes::{
-        DataType, Field, FieldRef, Fields, Float32Type, Float64Type, Int32Type, Int64Type, SchemaRef, UInt64Type,
+        DataType, Field, FieldRef, Fields, Float16Type, Float32Type, Float64Type, Int32Type, Int64Type, SchemaRef,
+        UInt64Type,
     },
     error::ArrowError,
     json::{
         Encoder as ValueEncoder, EncoderFactory, EncoderOptions,
         writer::{NullableEncoder, make_encoder},
     },
-    util::display::{ArrayFormatter, FormatOptions},
 };
 use serde::de::IgnoredAny;
 
 pub(super) use self::values::string;
 use self::{
-    numbers::{Fractions, Integers, Numbers},
-    values::{Moments, Text, copy},
+    numbers::{Fractions, Integers, Narrow, Numbers},
+    values::{Text, Written, copy},
 };
 use crate::{
-    batch::{EXTENSION, NULLS, NULLS_ABSENT},
+    batch::{EXTENSION, JSON, NULLS, NULLS_ABSENT},
     reader::ndjson::scan,
+    values::{keys::Keys, texts::Texts},
 };
 
 /// Why rows can't be written: a column's type has no JSON form.
@@ -49,15 +55,21 @@ pub struct Encoder {
     options: EncoderOptions,
     /// The schema of the last batch, with its keys as they are written.
     keys: Option<(SchemaRef, Vec<Key>)>,
+    not_finite: Arc<AtomicU64>,
 }
 
 impl Default for Encoder {
     fn default() -> Self {
+        let not_finite = Arc::<AtomicU64>::default();
+        let ours = Ours {
+            not_finite: Arc::clone(&not_finite),
+        };
         Self {
             options: EncoderOptions::default()
                 .with_explicit_nulls(true)
-                .with_encoder_factory(Arc::new(Ours)),
+                .with_encoder_factory(Arc::new(ours)),
             keys: None,
+            not_finite,
         }
     }
 }
@@ -106,6 +118,12 @@ impl Encoder {
             .map(|(field, column)| make_encoder(field, column.as_ref(), &self.options))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Rows(Object { keys, values }))
+    }
+
+    /// How many values were no number that JSON has, NaN or an infinity, since this was asked last: each was written as
+    /// `null`.
+    pub(super) fn take_not_finite(&self) -> u64 {
+        self.not_finite.swap(0, Ordering::Relaxed)
     }
 
     /// The values of one column, to be written one by one.
@@ -204,7 +222,9 @@ fn value_or_null(value: &mut NullableEncoder<'_>, row: usize, out: &mut Vec<u8>)
 
 /// The types that are written otherwise than Arrow would.
 #[derive(Debug)]
-struct Ours;
+struct Ours {
+    not_finite: Arc<AtomicU64>,
+}
 
 impl EncoderFactory for Ours {
     fn make_default_encoder<'a>(
@@ -224,21 +244,17 @@ impl EncoderFactory for Ours {
                 let keys = keys(fields);
                 Box::new(Object { keys, values })
             }
-            (DataType::Utf8, Some("arrow.json")) => {
+            (DataType::Utf8, Some(JSON)) => {
                 let values = array.as_string::<i32>();
                 Box::new(Json(move |row| values.value(row)))
             }
-            (DataType::LargeUtf8, Some("arrow.json")) => {
+            (DataType::LargeUtf8, Some(JSON)) => {
                 let values = array.as_string::<i64>();
                 Box::new(Json(move |row| values.value(row)))
             }
-            (DataType::Utf8View, Some("arrow.json")) => {
+            (DataType::Utf8View, Some(JSON)) => {
                 let values = array.as_string_view();
                 Box::new(Json(move |row| values.value(row)))
-            }
-            (DataType::FixedSizeBinary(16), Some("arrow.uuid")) => {
-                let values = array.as_fixed_size_binary();
-                Box::new(Uuid(move |row| values.value(row)))
             }
             (DataType::List(element), _) => list(element, array.as_list::<i32>(), options)?,
             (DataType::LargeList(element), _) => list(element, array.as_list::<i64>(), options)?,
@@ -258,16 +274,22 @@ impl EncoderFactory for Ours {
             (DataType::Int32, _) => Box::new(Numbers(array.as_primitive::<Int32Type>().values())),
             (DataType::Int64, _) => Box::new(Integers(array.as_primitive::<Int64Type>().values())),
             (DataType::UInt64, _) => Box::new(Numbers(array.as_primitive::<UInt64Type>().values())),
-            (DataType::Float32, _) => Box::new(Numbers(array.as_primitive::<Float32Type>().values())),
-            (DataType::Float64, _) => Box::new(Fractions(array.as_primitive::<Float64Type>().values())),
-            (kind, _) if kind.is_temporal() => match Moments::new(array) {
-                Some(moments) => Box::new(moments),
-                None => Box::new(Formatted {
-                    values: ArrayFormatter::try_new(array, &FormatOptions::new().with_display_error(false))?,
-                    text: String::new(),
-                }),
+            (DataType::Float16, _) => Box::new(Narrow {
+                values: array.as_primitive::<Float16Type>().values(),
+                not_finite: Arc::clone(&self.not_finite),
+            }),
+            (DataType::Float32, _) => Box::new(Narrow {
+                values: array.as_primitive::<Float32Type>().values(),
+                not_finite: Arc::clone(&self.not_finite),
+            }),
+            (DataType::Float64, _) => Box::new(Fractions {
+                values: array.as_primitive::<Float64Type>().values(),
+                not_finite: Arc::clone(&self.not_finite),
+            }),
+            _ => match Texts::new(field, array) {
+                Some(texts) => Box::new(Written::new(texts)),
+                None => return Ok(None),
             },
-            _ => return Ok(None),
         };
         let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0).cloned();
         Ok(Some(NullableEncoder::new(encoder, nulls)))
@@ -294,43 +316,12 @@ impl<'a, F: Fn(usize) -> &'a str> ValueEncoder for Json<F> {
     }
 }
 
-struct Uuid<F>(F);
-
-impl<'a, F: Fn(usize) -> &'a [u8]> ValueEncoder for Uuid<F> {
-    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
-        out.push(b'"');
-        for (index, byte) in (self.0)(row).iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
-                out.push(b'-');
-            }
-            write!(out, "{byte:02x}").expect("memory takes it");
-        }
-        out.push(b'"');
-    }
-}
-
 /// Text that lies here and there.
 struct Strings<F>(F);
 
 impl<'a, F: Fn(usize) -> &'a str> ValueEncoder for Strings<F> {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
         string((self.0)(row).as_bytes(), out);
-    }
-}
-
-/// Times, durations and intervals, as their text.
-struct Formatted<'a> {
-    values: ArrayFormatter<'a>,
-    text: String,
-}
-
-impl ValueEncoder for Formatted<'_> {
-    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
-        self.text.clear();
-        match write!(self.text, "{}", self.values.value(row)) {
-            Ok(()) => string(self.text.as_bytes(), out),
-            Err(_) => out.extend_from_slice(b"null"),
-        }
     }
 }
 
@@ -366,37 +357,9 @@ fn list<'a, O: OffsetSizeTrait>(
 
 struct Map<'a> {
     offsets: &'a [i32],
-    keys: MapKeys<'a>,
+    keys: Keys<'a>,
     values: NullableEncoder<'a>,
-    text: String,
-}
-
-enum MapKeys<'a> {
-    Moments(Moments<'a>),
-    Others(ArrayFormatter<'a>),
-}
-
-impl MapKeys<'_> {
-    /// A key that has no text, a date beyond the calendar, becomes the empty key.
-    fn write(&self, entry: usize, text: &mut String, out: &mut Vec<u8>) {
-        match self {
-            Self::Moments(keys) => {
-                out.push(b'"');
-                let start = out.len();
-                if !keys.write(entry, out) {
-                    out.truncate(start);
-                }
-                out.push(b'"');
-            }
-            Self::Others(keys) => {
-                text.clear();
-                if write!(text, "{}", keys.value(entry)).is_err() {
-                    text.clear();
-                }
-                string(text.as_bytes(), out);
-            }
-        }
-    }
+    text: Vec<u8>,
 }
 
 impl ValueEncoder for Map<'_> {
@@ -407,7 +370,9 @@ impl ValueEncoder for Map<'_> {
             if index > 0 {
                 out.push(b',');
             }
-            self.keys.write(entry, &mut self.text, out);
+            self.text.clear();
+            self.keys.write(entry, &mut self.text);
+            string(&self.text, out);
             out.push(b':');
             value_or_null(&mut self.values, entry, out);
         }
@@ -427,18 +392,10 @@ fn map<'a>(
     let Some(value) = fields.get(1) else {
         return Err(ArrowError::JsonError("the entries of a map have no value".to_owned()));
     };
-    let keys = array.keys().as_ref();
-    let keys = match Moments::new(keys) {
-        Some(moments) => MapKeys::Moments(moments),
-        None => MapKeys::Others(ArrayFormatter::try_new(
-            keys,
-            &FormatOptions::new().with_display_error(false),
-        )?),
-    };
     Ok(Box::new(Map {
         offsets: array.value_offsets(),
-        keys,
+        keys: Keys::new(array)?,
         values: make_encoder(value, array.values().as_ref(), options)?,
-        text: String::new(),
+        text: Vec::new(),
     }))
 }

@@ -130,6 +130,7 @@ impl Outlet {
                     ..Counts::default()
                 };
                 metrics.records_out.inc_by(counts.records_out);
+                metrics.values_not_finite.inc_by(output.take_not_finite());
                 metrics.output_bytes.inc_by(counts.output_bytes);
                 hold.acknowledge(counts);
                 Ok(())

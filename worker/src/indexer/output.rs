@@ -55,6 +55,11 @@ impl Output {
         }
     }
 
+    /// How many values were NaN or an infinity, written as null, since this was asked last.
+    pub fn take_not_finite(&self) -> u64 {
+        self.encoder.take_not_finite()
+    }
+
     /// Writes a batch whole, or not at all if the destination is gone. Gives the bytes of its documents, newlines included.
     pub fn write(&mut self, batch: &Batch) -> Result<u64, Error> {
         self.text.clear();

@@ -78,6 +78,7 @@ impl Sending {
             hold.fail(outcome.clone());
             return Err(outcome);
         }
+        self.metrics.values_not_finite.inc_by(self.encoder.take_not_finite());
         if !rejects.is_empty() {
             self.letters.keep(hold.another(), Stage::Index, rejects).await;
         }

@@ -1,7 +1,8 @@
-//! A predicate asked about Arrow columns. The meaning is the room's; what Arrow adds: decimals compare by value, a double
-//! with the double nearest to the literal, NaN is a value of another type, and a date, time or timestamp with text that is
-//! one (a naive timestamp is taken as UTC). An absent key and a null are the same here. Text of Arrow's JSON extension type
-//! is the value that it spells, and a UUID is its text with hyphens: both as they would stand in NDJSON.
+//! A predicate asked about Arrow columns. The answer is that which the room's meaning gives for the records as they are
+//! written: decimals and fractions compare by the digits that are written of them, what has no form in JSON by its text in
+//! [`crate::values`], and what is written as `null`, NaN and infinities, is null. What Arrow adds: a date, time or timestamp
+//! compares with text that is one, by its place in time (a naive timestamp is taken as UTC). An absent key and a null are the
+//! same here. Text of Arrow's JSON extension type is the value that it spells.
 
 use std::cmp::Ordering;
 
@@ -10,33 +11,32 @@ use arrow::{
     buffer::{BooleanBuffer, NullBuffer},
     compute::{cast, take},
     datatypes::{
-        ArrowPrimitiveType, DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type,
-        Decimal256Type, Field, Fields, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-        Int64Type, Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimeUnit,
-        TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type,
-        UInt16Type, UInt32Type, UInt64Type,
+        DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Field, Fields, Float16Type,
+        Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
+        UInt64Type,
     },
 };
 
 use serde::de::IgnoredAny;
 
 use super::{Literal, Operator, Predicate, Term, number::Border};
-use crate::{batch::EXTENSION, reader::ndjson::compare::Comparison};
+use crate::{
+    batch::{EXTENSION, JSON},
+    reader::ndjson::compare::{Comparison, compare_decimals},
+    values::{
+        calendar, clock,
+        keys::Keys,
+        texts::{Others, Texts},
+    },
+};
 
 /// A column that a path leads to.
 struct Found {
     array: ArrayRef,
+    field: Field,
     /// Where it, or what it lies in, is null.
     nulls: Option<NullBuffer>,
-    kind: Kind,
-}
-
-/// What the values of a column are, beyond their Arrow type.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Plain,
-    Json,
-    Uuid,
+    is_json: bool,
 }
 
 impl Predicate {
@@ -71,10 +71,10 @@ impl Term {
         }
         found.iter().fold(BooleanBuffer::new_unset(rows), |any, found| {
             let array = found.array.as_ref();
-            let holds = match found.kind {
-                Kind::Plain => self.values(array),
-                Kind::Json => self.json(array),
-                Kind::Uuid => self.uuids(array),
+            let holds = if found.is_json {
+                self.json(array)
+            } else {
+                self.values(&found.field, array)
             };
             match &found.nulls {
                 Some(nulls) => &any | &(&holds & nulls.inner()),
@@ -84,14 +84,10 @@ impl Term {
     }
 
     /// Which values pass; places that are null have any answer.
-    fn values(&self, array: &dyn Array) -> BooleanBuffer {
+    fn values(&self, field: &Field, array: &dyn Array) -> BooleanBuffer {
         let rows = array.len();
         match (&self.literal, array.data_type()) {
             (Literal::Null, _) => BooleanBuffer::new_set(rows),
-            (_, DataType::Dictionary(_, values)) => match cast(array, values) {
-                Ok(plain) => self.values(plain.as_ref()),
-                Err(_) => self.other(rows),
-            },
             (Literal::Bool(expected), DataType::Boolean) => {
                 let values = array.as_boolean();
                 self.collect(rows, |row| Some(values.value(row).cmp(expected)))
@@ -112,7 +108,10 @@ impl Term {
                 let values = array.as_string_view();
                 self.collect(rows, |row| Some(values.value(row).cmp(text)))
             }
-            (Literal::Text(text), kind) if kind.is_temporal() => self.moments(array, text),
+            (Literal::Number(_) | Literal::Text(_), _) => match Texts::new(field, array) {
+                Some(texts) => self.texts(&texts, rows),
+                None => self.other(rows),
+            },
             _ => self.other(rows),
         }
     }
@@ -130,19 +129,29 @@ impl Term {
         })
     }
 
-    fn uuids(&self, array: &dyn Array) -> BooleanBuffer {
-        let values = array.as_fixed_size_binary();
-        BooleanBuffer::collect_bool(array.len(), |row| {
-            let mut text = String::with_capacity(36);
-            for (index, byte) in values.value(row).iter().enumerate() {
-                if matches!(index, 4 | 6 | 8 | 10) {
-                    text.push('-');
-                }
-                for digit in [byte >> 4, byte & 15] {
-                    text.push(char::from_digit(u32::from(digit), 16).expect("four bits are one digit"));
-                }
+    fn texts(&self, texts: &Texts<'_>, rows: usize) -> BooleanBuffer {
+        match (texts, &self.literal) {
+            (Texts::Moments(moments), Literal::Text(text)) => {
+                let literal = calendar::instant(text);
+                self.collect(rows, |row| literal.map(|literal| moments.instant(row).cmp(&literal)))
             }
-            self.text_holds(&text)
+            (Texts::Times(times), Literal::Text(text)) => {
+                let literal = clock::time(text);
+                self.collect(rows, |row| literal.map(|literal| times.nanos(row).cmp(&literal)))
+            }
+            (Texts::Others(others), Literal::Text(text) | Literal::Number(text)) => {
+                self.written(others, text.as_bytes(), rows)
+            }
+            _ => self.other(rows),
+        }
+    }
+
+    fn written(&self, values: &Others<'_>, literal: &[u8], rows: usize) -> BooleanBuffer {
+        let mut written = Vec::new();
+        BooleanBuffer::collect_bool(rows, |row| {
+            written.clear();
+            values.write(row, &mut written);
+            self.accepts(Some(written.as_slice().cmp(literal)))
         })
     }
 
@@ -174,22 +183,43 @@ impl Term {
         }
     }
 
+    /// The digits of a value that are written are the shortest that no other value has, so they are in the order of the
+    /// values: only for the value nearest to the literal, they are looked at.
     fn floats(&self, array: &dyn Array, number: &str) -> BooleanBuffer {
-        // A literal beyond a type's range is an infinity of it, which is right: no finite value reaches it.
-        let wide: f64 = number.parse().unwrap_or(f64::NAN);
+        fn beside(nearest: &impl serde::Serialize, number: &str) -> Ordering {
+            match serde_json::to_string(nearest) {
+                Ok(written) if written != "null" => compare_decimals(written.as_bytes(), number.as_bytes()),
+                // The literal is beyond all values, and the nearest of them an infinity, which none of them is.
+                _ => Ordering::Equal,
+            }
+        }
+        let narrow = || {
+            let nearest: f32 = number.parse().unwrap_or(f32::NAN);
+            (nearest, beside(&nearest, number))
+        };
         match array.data_type() {
             DataType::Float64 => {
+                let nearest: f64 = number.parse().unwrap_or(f64::NAN);
+                let beside = beside(&nearest, number);
                 let values = array.as_primitive::<Float64Type>().values();
-                self.collect(values.len(), |row| values[row].partial_cmp(&wide))
+                self.collect(values.len(), |row| {
+                    Some(values[row].partial_cmp(&nearest)?.then(beside))
+                })
             }
             DataType::Float32 => {
-                let narrow: f32 = number.parse().unwrap_or(f32::NAN);
+                let (nearest, beside) = narrow();
                 let values = array.as_primitive::<Float32Type>().values();
-                self.collect(values.len(), |row| values[row].partial_cmp(&narrow))
+                self.collect(values.len(), |row| {
+                    Some(values[row].partial_cmp(&nearest)?.then(beside))
+                })
             }
+            // Written as the same number of 32 bits.
             _ => {
+                let (nearest, beside) = narrow();
                 let values = array.as_primitive::<Float16Type>().values();
-                self.collect(values.len(), |row| values[row].to_f64().partial_cmp(&wide))
+                self.collect(values.len(), |row| {
+                    Some(values[row].to_f32().partial_cmp(&nearest)?.then(beside))
+                })
             }
         }
     }
@@ -222,58 +252,6 @@ impl Term {
             _ => self.other(array.len()),
         }
     }
-
-    fn moments(&self, array: &dyn Array, text: &str) -> BooleanBuffer {
-        const DAY: i128 = 86_400_000_000_000;
-        let instant = || instant(text);
-        let time = || time_of_day(text);
-        match array.data_type() {
-            DataType::Date32 => self.scaled::<Date32Type>(array, DAY, instant()),
-            DataType::Date64 => self.scaled::<Date64Type>(array, 1_000_000, instant()),
-            DataType::Timestamp(TimeUnit::Second, _) => {
-                self.scaled::<TimestampSecondType>(array, 1_000_000_000, instant())
-            }
-            DataType::Timestamp(TimeUnit::Millisecond, _) => {
-                self.scaled::<TimestampMillisecondType>(array, 1_000_000, instant())
-            }
-            DataType::Timestamp(TimeUnit::Microsecond, _) => {
-                self.scaled::<TimestampMicrosecondType>(array, 1_000, instant())
-            }
-            DataType::Timestamp(TimeUnit::Nanosecond, _) => self.scaled::<TimestampNanosecondType>(array, 1, instant()),
-            DataType::Time32(TimeUnit::Second) => self.scaled::<Time32SecondType>(array, 1_000_000_000, time()),
-            DataType::Time32(_) => self.scaled::<Time32MillisecondType>(array, 1_000_000, time()),
-            DataType::Time64(TimeUnit::Microsecond) => self.scaled::<Time64MicrosecondType>(array, 1_000, time()),
-            DataType::Time64(_) => self.scaled::<Time64NanosecondType>(array, 1, time()),
-            _ => self.other(array.len()),
-        }
-    }
-
-    /// Values of a unit against nanoseconds; text that was no moment compares with nothing.
-    fn scaled<T: ArrowPrimitiveType>(&self, array: &dyn Array, unit: i128, literal: Option<i128>) -> BooleanBuffer
-    where
-        i128: From<T::Native>,
-    {
-        let values = array.as_primitive::<T>().values();
-        self.collect(values.len(), |row| {
-            literal.map(|literal| (i128::from(values[row]) * unit).cmp(&literal))
-        })
-    }
-}
-
-/// Nanoseconds since 1970 of an RFC 3339 timestamp, a naive one, or a date (its midnight).
-fn instant(text: &str) -> Option<i128> {
-    if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
-        return Some(timestamp.as_nanosecond());
-    }
-    let naive: jiff::civil::DateTime = text.parse().ok()?;
-    let zoned = naive.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-    Some(zoned.timestamp().as_nanosecond())
-}
-
-/// Nanoseconds since midnight.
-fn time_of_day(text: &str) -> Option<i128> {
-    let time: jiff::civil::Time = text.parse().ok()?;
-    Some(time.duration_since(jiff::civil::Time::midnight()).as_nanos())
 }
 
 /// The columns that a path's keys lead to.
@@ -304,42 +282,73 @@ fn resolve(fields: &Fields, columns: &[ArrayRef], outer: Option<&NullBuffer>, ke
 /// What a map has under the first of `keys`, and under as many of them as a key with dots may be made of: as if the map
 /// were a struct of these. Keys that aren't text are told by how they are written; of two that are equal, the last counts.
 fn entries(map: &MapArray, keys: &[String]) -> (Fields, Vec<ArrayRef>) {
-    let Ok(written) = cast(map.keys(), &DataType::Utf8) else {
+    let Ok(written) = Keys::new(map) else {
         return (Fields::empty(), Vec::new());
     };
-    let written = written.as_string::<i32>();
     let offsets = map.value_offsets();
-    let found = (1..=keys.len()).filter_map(|taken| {
+    let mut text = Vec::new();
+    let mut fields = Vec::new();
+    let mut columns = Vec::new();
+    for taken in 1..=keys.len() {
         let name = keys[..taken].join(".");
-        let place = |row: usize| {
+        let mut place = |row: usize| {
             let mut entries = (offsets[row] as usize..offsets[row + 1] as usize).rev();
-            entries.find(|entry| written.is_valid(*entry) && written.value(*entry) == name)
+            entries.find(|entry| {
+                text.clear();
+                written.write(*entry, &mut text);
+                map.keys().is_valid(*entry) && text == name.as_bytes()
+            })
         };
         let places: UInt64Array = (0..map.len()).map(|row| place(row).map(|entry| entry as u64)).collect();
-        let values = take(map.values(), &places, None).ok()?;
+        let Ok(values) = take(map.values(), &places, None) else {
+            continue;
+        };
         let (_, value) = map.entries_fields();
-        Some((value.clone().with_name(name).with_nullable(true), values))
-    });
-    let (fields, values): (Vec<_>, _) = found.unzip();
-    (fields.into(), values)
+        fields.push(value.clone().with_name(name).with_nullable(true));
+        columns.push(values);
+    }
+    (fields.into(), columns)
 }
 
 impl Found {
     fn new(field: &Field, column: &ArrayRef, nulls: Option<&NullBuffer>) -> Self {
-        let kind = match (field.metadata().get(EXTENSION).map(String::as_str), column.data_type()) {
-            (Some("arrow.json"), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => Kind::Json,
-            (Some("arrow.uuid"), DataType::FixedSizeBinary(16)) => Kind::Uuid,
-            _ => Kind::Plain,
+        let array = match column.data_type() {
+            DataType::Dictionary(_, values) => cast(column, values).unwrap_or_else(|_| column.clone()),
+            _ => column.clone(),
         };
-        let spelled = (kind == Kind::Json).then(|| {
-            NullBuffer::new(BooleanBuffer::collect_bool(column.len(), |row| {
-                json_text(column.as_ref(), row) != "null"
-            }))
-        });
+        let is_text = matches!(
+            array.data_type(),
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+        );
+        let is_json = is_text
+            && field
+                .metadata()
+                .get(EXTENSION)
+                .is_some_and(|extension| extension == JSON);
+        // What is written as null though it is none.
+        let written = match array.data_type() {
+            _ if is_json => Some(BooleanBuffer::collect_bool(array.len(), |row| {
+                json_text(array.as_ref(), row) != "null"
+            })),
+            DataType::Float16 => {
+                let values = array.as_primitive::<Float16Type>().values();
+                Some(BooleanBuffer::collect_bool(array.len(), |row| values[row].is_finite()))
+            }
+            DataType::Float32 => {
+                let values = array.as_primitive::<Float32Type>().values();
+                Some(BooleanBuffer::collect_bool(array.len(), |row| values[row].is_finite()))
+            }
+            DataType::Float64 => {
+                let values = array.as_primitive::<Float64Type>().values();
+                Some(BooleanBuffer::collect_bool(array.len(), |row| values[row].is_finite()))
+            }
+            _ => None,
+        };
         Self {
-            array: column.clone(),
-            nulls: NullBuffer::union(nulls, spelled.as_ref()),
-            kind,
+            nulls: NullBuffer::union(nulls, written.map(NullBuffer::new).as_ref()),
+            field: field.clone(),
+            array,
+            is_json,
         }
     }
 }
@@ -416,7 +425,12 @@ mod tests {
         assert_eq!(rows("big < 1e0"), [1]);
         assert_eq!(rows("double = 0.1"), [0]);
         assert_eq!(rows("double = 0"), [2]);
-        assert_eq!(rows("double != 0"), [0, 1]);
+        assert_eq!(rows("double != 0"), [0], "NaN leaves as null");
+        assert_eq!(rows("double = null"), [1]);
+        assert_eq!(rows("double = 0.1000000000000000000001"), [0usize; 0], "0.1 is written");
+        assert_eq!(rows("double < 0.1000000000000000000001"), [0, 2]);
+        assert_eq!(rows("double < 1e400"), [0, 2]);
+        assert_eq!(rows("double > -1e400"), [0, 2]);
         assert_eq!(rows("price = 1.5"), [0]);
         assert_eq!(rows("price < 0"), [1]);
         assert_eq!(rows("text = 200"), [0]);

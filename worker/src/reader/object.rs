@@ -54,7 +54,7 @@ pub struct Counts {
     pub records: u64,
     /// Records that the filter did not let through.
     pub filtered: u64,
-    /// Lines that are no records.
+    /// Lines that are no records, and rows that are too large.
     pub rejected: u64,
 }
 
@@ -121,7 +121,7 @@ impl<R: Read> ObjectReader<R> {
     pub fn next_batch(&mut self, rejects: &mut Vec<Reject>) -> Result<Option<Batch>, Error> {
         match &mut self.0 {
             Kind::Lines(lines) => lines.next_batch(rejects),
-            Kind::Rows(rows) => Ok(rows.next_batch()?.map(Batch::Columns)),
+            Kind::Rows(rows) => Ok(rows.next_batch(rejects)?.map(Batch::Columns)),
         }
     }
 
@@ -147,6 +147,14 @@ impl<R: Read> ObjectReader<R> {
         }
     }
 
+    /// How many rows the whole object has, of which the item may be a part; none for lines, which nobody counted before.
+    pub fn object_rows(&self) -> Option<u64> {
+        match &self.0 {
+            Kind::Lines(_) => None,
+            Kind::Rows(rows) => Some(rows.file_rows()),
+        }
+    }
+
     /// What was seen so far.
     pub fn counts(&self) -> Counts {
         match &self.0 {
@@ -158,7 +166,7 @@ impl<R: Read> ObjectReader<R> {
                     bytes: counts.bytes,
                     records: counts.rows,
                     filtered: counts.filtered,
-                    rejected: 0,
+                    rejected: counts.rejected,
                 }
             }
         }
@@ -171,6 +179,7 @@ fn line_options(records: &Records) -> ndjson::Options {
         filter,
         batch_records_max,
         record_bytes_max,
+        binary: _,
     } = records.clone();
     ndjson::Options {
         columns,
@@ -186,12 +195,15 @@ fn row_options(records: &Records) -> parquet::Options {
         columns,
         filter,
         batch_records_max,
-        record_bytes_max: _,
+        record_bytes_max,
+        binary,
     } = records.clone();
     parquet::Options {
         columns,
         filter,
         batch_records_max,
         batch_bytes_max: BATCH_BYTES_MAX,
+        record_bytes_max,
+        binary,
     }
 }

@@ -4,6 +4,7 @@
 //! needs little memory; which columns, row groups and rows (`selection`, `prune`, `row_group`), in which steps (`pass`,
 //! `pages`); what types columns are read as (`schema`); and errors by what a caller does about them (`guard`).
 
+mod checked;
 mod footer;
 mod gather;
 mod guard;
@@ -14,8 +15,10 @@ mod route;
 mod row_group;
 mod schema;
 mod selection;
+mod size;
 #[cfg(test)]
 mod tests;
+mod thrift;
 mod windows;
 
 use std::{io, sync::Arc};
@@ -23,14 +26,16 @@ use std::{io, sync::Arc};
 use self::{
     footer::Footer,
     gather::Gather,
+    pass::StepLimits,
     route::Route,
     row_group::{Plan, RowGroup},
     windows::Windows,
 };
 use crate::{
-    batch::ColumnBatch,
+    batch::{ColumnBatch, Reject},
     predicate::{FieldPath, Predicate},
     reader::range_source::RangeSource,
+    values::binary::Binary,
 };
 
 /// What a [`Reader`] makes of its file.
@@ -45,6 +50,10 @@ pub struct Options {
     pub batch_records_max: usize,
     /// A batch has about this many bytes of uncompressed values at most, but at least one row.
     pub batch_bytes_max: usize,
+    /// A row whose values have more bytes is refused.
+    pub record_bytes_max: usize,
+    /// How columns of bytes are to be written.
+    pub binary: Binary,
 }
 
 /// A row of a file.
@@ -63,6 +72,8 @@ pub struct Counts {
     pub rows: u64,
     /// Rows among them that the filter did not let through.
     pub filtered: u64,
+    /// Rows among them that were refused.
+    pub rejected: u64,
     /// Uncompressed bytes of the rows that were given out, by the averages of their row groups.
     pub bytes: u64,
     /// Rows that the filter was not or will not be asked about, because none near them could pass.
@@ -105,6 +116,8 @@ pub struct Reader {
     route: Route,
     current: Option<RowGroup>,
     gather: Gather,
+    /// Rows that were refused, and not told yet.
+    rejects: Vec<Reject>,
     counts: Counts,
     is_broken: bool,
 }
@@ -133,18 +146,19 @@ impl Reader {
         guard::guarded(&windows, || Self::open_unguarded(windows.clone(), range, from, options))
     }
 
-    /// The next rows, never none; `None` at the end.
+    /// The next rows, never none; `None` at the end. Rows that are refused, and lie before the new position, are added to
+    /// `rejects`.
     ///
     /// # Errors
     /// What comes after an error is not the rest of the file: the reader is done.
-    pub fn next_batch(&mut self) -> Result<Option<ColumnBatch>, Error> {
+    pub fn next_batch(&mut self, rejects: &mut Vec<Reject>) -> Result<Option<ColumnBatch>, Error> {
         if self.is_broken {
             return Ok(None);
         }
         let windows = self.windows.clone();
         let batch = guard::guarded(&windows, || self.next_unguarded());
         if let Ok(batch) = &batch {
-            self.count(batch.as_ref());
+            self.count(batch.as_ref(), rejects);
         } else {
             self.is_broken = true;
             self.current = None;
@@ -158,6 +172,11 @@ impl Reader {
         self.route.position()
     }
 
+    /// How many rows the whole file has.
+    pub fn file_rows(&self) -> u64 {
+        self.footer.rows()
+    }
+
     /// What was seen so far.
     pub fn counts(&self) -> Counts {
         Counts {
@@ -167,7 +186,7 @@ impl Reader {
     }
 
     /// Moves the position behind a batch, and counts what lies between.
-    fn count(&mut self, batch: Option<&ColumnBatch>) {
+    fn count(&mut self, batch: Option<&ColumnBatch>, rejects: &mut Vec<Reject>) {
         let place = match (self.gather.first_ordinal(), &self.current) {
             // Rows that wait were read, but not given out.
             (Some(ordinal), _) => self.footer.place(ordinal),
@@ -176,8 +195,21 @@ impl Reader {
         };
         let rows = self.route.advance(place, &self.footer);
         let given = batch.map_or(0, |batch| batch.ordinals.len() as u64);
+        // A refused row behind the position is told when that has passed it: whoever goes on there meets it again.
+        let ordinal = place.row + self.footer.first_row_of(place.row_group);
+        let waiting = self
+            .rejects
+            .iter()
+            .filter(|reject| reject.ordinal >= ordinal)
+            .cloned()
+            .collect();
+        let known = std::mem::replace(&mut self.rejects, waiting);
+        let before = rejects.len();
+        rejects.extend(known.into_iter().filter(|reject| reject.ordinal < ordinal));
+        let rejected = (rejects.len() - before) as u64;
         self.counts.rows += rows;
-        self.counts.filtered += rows.saturating_sub(given);
+        self.counts.rejected += rejected;
+        self.counts.filtered += rows.saturating_sub(given + rejected);
         self.counts.bytes += batch.map_or(0, |batch| batch.input_bytes);
     }
 
@@ -187,13 +219,15 @@ impl Reader {
         from: Option<Place>,
         options: Options,
     ) -> Result<Self, Error> {
-        let footer = Footer::read(&windows)?;
         let Options {
             columns,
             filter,
             batch_records_max,
             batch_bytes_max,
+            record_bytes_max,
+            binary,
         } = options;
+        let footer = Footer::read(&windows, binary)?;
         let leaves = match columns.as_deref() {
             None | Some([]) => (0..footer.metadata.file_metadata().schema_descr().num_columns()).collect(),
             Some(paths) => {
@@ -217,7 +251,12 @@ impl Reader {
             predicate.terms.retain(|term| !absent(&term.path));
             (!predicate.terms.is_empty()).then_some(predicate)
         });
-        let plan = Plan::new(&footer, leaves, filter, batch_records_max, batch_bytes_max);
+        let limits = StepLimits {
+            rows_max: batch_records_max,
+            bytes_max: batch_bytes_max,
+            record_bytes_max: record_bytes_max as u64,
+        };
+        let plan = Plan::new(&footer, leaves, filter, limits);
         Ok(Self {
             windows,
             footer,
@@ -225,6 +264,7 @@ impl Reader {
             route,
             current: None,
             gather: Gather::new(batch_records_max, batch_bytes_max),
+            rejects: Vec::new(),
             counts,
             is_broken: false,
         })
@@ -240,10 +280,17 @@ impl Reader {
                     return Ok(self.gather.take());
                 };
                 self.route.begin();
-                self.current = self.plan.begin(start, &self.footer, &self.windows, &mut self.counts)?;
+                let Self {
+                    footer,
+                    windows,
+                    counts,
+                    rejects,
+                    ..
+                } = self;
+                self.current = self.plan.begin(start, footer, windows, counts, rejects)?;
                 continue;
             };
-            match row_group.next(&self.plan)? {
+            match row_group.next(&self.plan, &mut self.rejects)? {
                 None => self.current = None,
                 Some(batch) if self.gather.is_full_for(batch.records.num_rows()) => {
                     let full = self.gather.take();

@@ -5,8 +5,6 @@
 
 use std::{collections::BTreeMap, ops::Range, str, sync::Arc};
 
-use jiff::civil::Date;
-
 use super::{
     Bulk, Document, ID_BYTES_MAX, Origin,
     addressing::{Addressing, IdMode},
@@ -19,6 +17,7 @@ use crate::{
     indexer::json::{self, Encoder},
     predicate::FieldPath,
     reader::ndjson::fields::{self, Fields, Scalar},
+    values::calendar::Day,
 };
 
 /// About how long an action line is, to make room for it.
@@ -97,6 +96,11 @@ impl BulkEncoder {
             Batch::Columns(batch) => self.append_columns(&mut target, origin, batch)?,
         }
         Ok(target.source_bytes)
+    }
+
+    /// How many values were NaN or an infinity, written as null, since this was asked last.
+    pub fn take_not_finite(&self) -> u64 {
+        self.rows.take_not_finite()
     }
 
     fn append_lines(&mut self, target: &mut Target<'_>, origin: &Origin, batch: &LineBatch) {
@@ -318,7 +322,7 @@ struct NameParts<'a> {
 }
 
 impl NameValues for NameParts<'_> {
-    fn day(&mut self) -> Result<Date, String> {
+    fn day(&mut self) -> Result<Day, String> {
         let path = self.timestamp.expect("an index name with a date has a path for it");
         let name = &self.values.names[path];
         let day = match self.values.read(path, "index name", self.scratch)? {

@@ -1,15 +1,13 @@
 //! Names of indices and data streams: fixed, or made for each record from a date and from fields.
 //!
 //! `logs-{+yyyy.MM.dd}` has the day of the record's timestamp in it (letters `yyyy`, `yy`, `MM` and `dd`; whatever else stands
-//! there stays), `logs-{tenant.name}` the value of a field, or, where the record has none, of the item's partition value
+//! there stays; a year of more or fewer digits than four has its own, with a minus before Christ), `logs-{tenant.name}` the value of a field, or, where the record has none, of the item's partition value
 //! of that name. What a record brings is checked against Elasticsearch's own rules ("Create index API", path parameters)
 //! before it is sent; a name that the rules refuse makes the record a dead letter.
 
 use std::{collections::BTreeMap, fmt, fmt::Write as _, str::FromStr};
 
-use jiff::civil::Date;
-
-use crate::predicate::FieldPath;
+use crate::{predicate::FieldPath, values::calendar::Day};
 
 /// The longest name that there may be.
 const NAME_BYTES_MAX: usize = 255;
@@ -42,7 +40,7 @@ pub struct IndexNameError(String);
 /// What a record's name is made from.
 pub(super) trait NameValues {
     /// The day of the record's timestamp.
-    fn day(&mut self) -> Result<Date, String>;
+    fn day(&mut self) -> Result<Day, String>;
     /// The value of the `number`th field of the pattern; none if the record has no such field, or a null.
     fn field(&mut self, number: usize) -> Result<Option<&str>, String>;
     /// The item's partition values.
@@ -101,13 +99,14 @@ impl IndexName {
     }
 }
 
-fn write_date(parts: &[DatePart], day: Date, name: &mut String) {
+fn write_date(parts: &[DatePart], day: Day, name: &mut String) {
     for part in parts {
         let written = match part {
-            DatePart::Year => write!(name, "{:04}", day.year()),
-            DatePart::YearOfCentury => write!(name, "{:02}", day.year().rem_euclid(100)),
-            DatePart::Month => write!(name, "{:02}", day.month()),
-            DatePart::Day => write!(name, "{:02}", day.day()),
+            DatePart::Year if day.year < 0 => write!(name, "{:05}", day.year),
+            DatePart::Year => write!(name, "{:04}", day.year),
+            DatePart::YearOfCentury => write!(name, "{:02}", day.year.rem_euclid(100)),
+            DatePart::Month => write!(name, "{:02}", day.month),
+            DatePart::Day => write!(name, "{:02}", day.day),
             DatePart::Text(text) => name.write_str(text),
         };
         written.expect("a string takes it");
@@ -228,19 +227,18 @@ impl fmt::Display for IndexName {
 
 #[cfg(test)]
 mod tests {
-    use jiff::civil::date;
     use proptest::prelude::*;
 
     use super::*;
 
     struct Record {
-        day: Result<Date, String>,
+        day: Result<Day, String>,
         fields: Vec<Option<String>>,
         partition: BTreeMap<String, String>,
     }
 
     impl NameValues for Record {
-        fn day(&mut self) -> Result<Date, String> {
+        fn day(&mut self) -> Result<Day, String> {
             self.day.clone()
         }
 
@@ -254,8 +252,13 @@ mod tests {
     }
 
     fn made(pattern: &str, fields: &[Option<&str>]) -> Result<String, String> {
+        made_on(2024, pattern, fields)
+    }
+
+    /// On the ninth of February.
+    fn made_on(year: i64, pattern: &str, fields: &[Option<&str>]) -> Result<String, String> {
         let mut record = Record {
-            day: Ok(date(2024, 2, 9)),
+            day: Ok(Day { year, month: 2, day: 9 }),
             fields: fields.iter().map(|field| field.map(str::to_owned)).collect(),
             partition: BTreeMap::from([("region".to_owned(), "eu".to_owned())]),
         };
@@ -270,6 +273,14 @@ mod tests {
         assert_eq!("logs".parse::<IndexName>().unwrap().fixed(), Some("logs"));
         assert_eq!(made("logs-{+yyyy.MM.dd}", &[]), Ok("logs-2024.02.09".to_owned()));
         assert_eq!(made("{+yyMM}-x", &[]), Ok("2402-x".to_owned()));
+        for (year, name) in [
+            (9999, "l-9999.02"),
+            (12_345, "l-12345.02"),
+            (-1, "l--0001.02"),
+            (7, "l-0007.02"),
+        ] {
+            assert_eq!(made_on(year, "l-{+yyyy.MM}", &[]), Ok(name.to_owned()));
+        }
         assert_eq!(
             made("logs-{a.b}-{c}", &[Some("x"), Some("7")]),
             Ok("logs-x-7".to_owned())

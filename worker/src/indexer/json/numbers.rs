@@ -1,17 +1,31 @@
 //! Columns of numbers. Those of few digits, as most are, are written here without a branch, in the very form that
 //! `serde_json` has for them; the rest is written by `serde_json`.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use arrow::json::Encoder as ValueEncoder;
 use serde::Serialize;
 
 /// A column of numbers of a type that JSON has.
 pub(super) struct Numbers<'a, N>(pub(super) &'a [N]);
 
+/// A column of fractions of fewer bits than [`Fractions`] has.
+pub(super) struct Narrow<'a, N> {
+    pub(super) values: &'a [N],
+    pub(super) not_finite: Arc<AtomicU64>,
+}
+
 /// A column of whole numbers.
 pub(super) struct Integers<'a>(pub(super) &'a [i64]);
 
 /// A column of fractions.
-pub(super) struct Fractions<'a>(pub(super) &'a [f64]);
+pub(super) struct Fractions<'a> {
+    pub(super) values: &'a [f64],
+    pub(super) not_finite: Arc<AtomicU64>,
+}
 
 impl<N: Serialize + Copy> ValueEncoder for Numbers<'_, N> {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
@@ -25,9 +39,23 @@ impl ValueEncoder for Integers<'_> {
     }
 }
 
+impl<N: Into<f32> + Copy> ValueEncoder for Narrow<'_, N> {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        let value: f32 = self.values[row].into();
+        if !value.is_finite() {
+            self.not_finite.fetch_add(1, Ordering::Relaxed);
+        }
+        serialized(value, out);
+    }
+}
+
 impl ValueEncoder for Fractions<'_> {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
-        fraction(self.0[row], out);
+        let value = self.values[row];
+        if !value.is_finite() {
+            self.not_finite.fetch_add(1, Ordering::Relaxed);
+        }
+        fraction(value, out);
     }
 }
 

@@ -92,7 +92,7 @@ fn small_whole(text: &[u8]) -> Option<i64> {
 }
 
 /// Compares two JSON numbers by their exact values, whatever their length.
-fn compare_decimals(left: &[u8], right: &[u8]) -> Ordering {
+pub(crate) fn compare_decimals(left: &[u8], right: &[u8]) -> Ordering {
     let (left, right) = (Decimal::new(left), Decimal::new(right));
     if left.sign != right.sign {
         return left.sign.cmp(&right.sign);

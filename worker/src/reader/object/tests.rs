@@ -83,6 +83,7 @@ fn records() -> Records {
         filter: None,
         batch_records_max: 50_000,
         record_bytes_max: 16 << 20,
+        binary: crate::values::binary::Binary::Text,
     }
 }
 

@@ -16,13 +16,16 @@ use parquet::{
     column::page::{Page, PageIterator, PageMetadata, PageReader},
     errors::{ParquetError, Result},
     file::{
-        metadata::{ParquetMetaData, RowGroupMetaData},
-        page_index::offset_index::OffsetIndexMetaData,
+        metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData},
+        page_index::offset_index::{OffsetIndexMetaData, PageLocation},
         serialized_reader::SerializedPageReader,
     },
 };
 
-use super::windows::{Part, Windows};
+use super::{
+    checked::{Checked, Chunk, Refused},
+    windows::{Part, Windows},
+};
 
 /// The offset indexes of one row group, by leaf, where they are known.
 pub(super) type OffsetIndexes = HashMap<usize, OffsetIndexMetaData>;
@@ -36,6 +39,10 @@ pub(super) struct Pages {
     meter: Arc<Meter>,
     /// Columns whose dictionary was looked at.
     begun: Mutex<HashMap<usize, Column>>,
+    /// The bytes of the columns that were begun.
+    checked: Mutex<Vec<Checked>>,
+    is_padded: bool,
+    record_bytes_max: u64,
 }
 
 /// What a row may need when it is decoded.
@@ -85,6 +92,8 @@ impl Pages {
         metadata: Arc<ParquetMetaData>,
         row_group: usize,
         offsets: Arc<OffsetIndexes>,
+        is_padded: bool,
+        record_bytes_max: u64,
     ) -> Self {
         Self {
             windows,
@@ -93,7 +102,23 @@ impl Pages {
             offsets,
             meter: Arc::default(),
             begun: Mutex::default(),
+            checked: Mutex::default(),
+            is_padded,
+            record_bytes_max,
         }
+    }
+
+    /// The page that was refused, if reading has failed for that, and the name of its column.
+    pub(super) fn take_refused(&self) -> Option<(Refused, String)> {
+        let refused = lock(&self.checked).iter().find_map(Checked::take_refused)?;
+        let path = self.group().column(refused.leaf).column_path().string();
+        Some((refused, path))
+    }
+
+    /// Forgets the columns that were begun: they are begun anew.
+    pub(super) fn forget(&self) {
+        lock(&self.begun).clear();
+        lock(&self.checked).clear();
     }
 
     pub(super) fn meter(&self) -> &Meter {
@@ -133,23 +158,17 @@ impl Pages {
             let chunk = self.group().column(*leaf);
             let values = chunk.num_values().max(0) as u64;
             let encoded = chunk.uncompressed_size().max(0) as u64;
-            let fixed = match chunk.column_type() {
-                Type::BOOLEAN => 1,
-                Type::INT32 | Type::FLOAT => 4,
-                Type::INT64 | Type::DOUBLE | Type::INT96 => 8,
-                Type::FIXED_LEN_BYTE_ARRAY => u64::try_from(chunk.column_descr().type_length()).unwrap_or(0),
-                Type::BYTE_ARRAY => {
-                    let mut column = self.column(*leaf)?;
-                    let lengths = column.look_at_dictionary()?;
-                    let plain = chunk.unencoded_byte_array_data_bytes().unwrap_or(0).max(0) as u64;
-                    let repeated = (lengths.mean + 4).saturating_mul(values);
-                    all.usual += plain.max(encoded).max(if plain == 0 { repeated } else { 0 }) / rows;
-                    all.worst += lengths.longest.saturating_mul(values.div_ceil(rows));
-                    lock(&self.begun).insert(*leaf, column);
-                    continue;
-                }
-            };
-            all.usual += fixed.saturating_mul(values) / rows;
+            if chunk.column_type() == Type::BYTE_ARRAY {
+                let mut column = self.column(*leaf)?;
+                let lengths = column.look_at_dictionary()?;
+                let plain = chunk.unencoded_byte_array_data_bytes().unwrap_or(0).max(0) as u64;
+                let repeated = (lengths.mean + 4).saturating_mul(values);
+                all.usual += plain.max(encoded).max(if plain == 0 { repeated } else { 0 }) / rows;
+                all.worst += lengths.longest.saturating_mul(values.div_ceil(rows));
+                lock(&self.begun).insert(*leaf, column);
+            } else {
+                all.usual += value_bytes(chunk).saturating_mul(values) / rows;
+            }
         }
         all.worst = all.worst.max(all.usual);
         Ok(all)
@@ -159,14 +178,33 @@ impl Pages {
         let chunk = self.group().column(leaf);
         let locations = self.offsets.get(&leaf).map(|index| index.page_locations().clone());
         let rows = self.num_rows();
+        let (start, length) = chunk.byte_range();
+        let places = locations.as_ref().map(|pages| {
+            let pages = pages.iter();
+            let place = |page: &PageLocation| (page.offset as u64, page.first_row_index as usize);
+            pages.map(place).collect()
+        });
+        let checked = Checked::new(
+            self.windows.clone(),
+            Chunk {
+                leaf,
+                end: start.saturating_add(length),
+                is_flat: chunk.column_descr().max_rep_level() == 0,
+                rows,
+                value_bytes: value_bytes(chunk),
+                places,
+                record_bytes_max: self.record_bytes_max,
+            },
+        );
+        lock(&self.checked).push(checked.clone());
         Ok(Column {
-            pages: SerializedPageReader::new(Arc::new(self.windows.clone()), chunk, rows, locations)?,
+            values_left: self.is_padded.then(|| u64::try_from(chunk.num_values()).unwrap_or(0)),
+            pages: SerializedPageReader::new(Arc::new(checked), chunk, rows, locations)?,
             dictionary: None,
             deferred: None,
             mean: match chunk.column_type() {
                 Type::BYTE_ARRAY => 0,
-                Type::FIXED_LEN_BYTE_ARRAY => u64::try_from(chunk.column_descr().type_length()).unwrap_or(0),
-                _ => 8,
+                _ => value_bytes(chunk),
             },
             last: None,
             meter: self.meter.clone(),
@@ -175,6 +213,17 @@ impl Pages {
 
     fn group(&self) -> &RowGroupMetaData {
         self.metadata.row_group(self.row_group)
+    }
+}
+
+/// What a decoded value takes at least.
+fn value_bytes(chunk: &ColumnChunkMetaData) -> u64 {
+    match chunk.column_type() {
+        Type::BOOLEAN => 1,
+        Type::INT32 | Type::FLOAT | Type::BYTE_ARRAY => 4,
+        Type::INT64 | Type::DOUBLE => 8,
+        Type::INT96 => 12,
+        Type::FIXED_LEN_BYTE_ARRAY => u64::try_from(chunk.column_descr().type_length()).unwrap_or(0),
     }
 }
 
@@ -226,7 +275,9 @@ struct Lengths {
 
 /// A column chunk's pages.
 struct Column {
-    pages: SerializedPageReader<Windows>,
+    pages: SerializedPageReader<Checked>,
+    /// Values up to the last page, where more bytes may follow that are none of the column's.
+    values_left: Option<u64>,
     /// Looked at, and not handed on yet.
     dictionary: Option<Page>,
     /// Skipped, and perhaps asked for later.
@@ -239,6 +290,12 @@ struct Column {
 }
 
 impl Column {
+    fn pass_over(&mut self, values: u64) {
+        if let Some(left) = &mut self.values_left {
+            *left = left.saturating_sub(values);
+        }
+    }
+
     fn look_at_dictionary(&mut self) -> Result<Lengths> {
         let is_dictionary = self.pages.peek_next_page()?.is_some_and(|page| page.is_dict);
         if !is_dictionary {
@@ -287,7 +344,13 @@ impl PageReader for Column {
             // Pulled and used up in the same step: all of it is in that step's values.
             self.meter.add(bytes)?;
         }
+        if self.values_left == Some(0) {
+            return Ok(None);
+        }
         let page = self.pages.get_next_page()?;
+        if let Some(page) = page.as_ref().filter(|page| page.is_data_page()) {
+            self.pass_over(u64::from(page.num_values()));
+        }
         if let Some(page) = page.as_ref().filter(|page| page.is_data_page()) {
             let encoded = page.buffer().len() as u64;
             let bytes = match page.encoding() {
@@ -309,15 +372,23 @@ impl PageReader for Column {
                 is_dict: true,
             }));
         }
+        if self.values_left == Some(0) {
+            return Ok(None);
+        }
         self.pages.peek_next_page()
     }
 
     fn skip_next_page(&mut self) -> Result<()> {
-        match self.dictionary.take() {
-            Some(dictionary) => self.deferred = Some(dictionary),
-            None => self.pages.skip_next_page()?,
+        if let Some(dictionary) = self.dictionary.take() {
+            self.deferred = Some(dictionary);
+            return Ok(());
         }
-        Ok(())
+        if self.values_left.is_some()
+            && let Some(page) = self.pages.peek_next_page()?.filter(|page| !page.is_dict)
+        {
+            self.pass_over(page.num_levels.or(page.num_rows).unwrap_or(0) as u64);
+        }
+        self.pages.skip_next_page()
     }
 
     fn supports_deferred_dictionary(&self) -> bool {

@@ -4,7 +4,12 @@
 
 use std::sync::Arc;
 
-use arrow::{array::BooleanBufferBuilder, buffer::BooleanBuffer, compute::filter_record_batch, datatypes::Fields};
+use arrow::{
+    array::{BooleanArray, BooleanBufferBuilder},
+    buffer::BooleanBuffer,
+    compute::filter_record_batch,
+    datatypes::Fields,
+};
 use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
 
 use super::{
@@ -12,12 +17,15 @@ use super::{
     footer::Footer,
     guard,
     pages::{OffsetIndexes, Pages},
-    pass::{Pass, StepLimits},
+    pass::{Pass, StepLimits, TooLarge},
     prune::{self, pages::PageIndex},
-    selection,
+    selection, size,
     windows::Windows,
 };
-use crate::{batch::ColumnBatch, predicate::Predicate};
+use crate::{
+    batch::{ColumnBatch, Reject},
+    predicate::Predicate,
+};
 
 /// Columns that two passes need are held up to this size, together.
 const TWICE_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -49,26 +57,13 @@ pub(super) struct RowGroup {
 }
 
 impl Plan {
-    pub(super) fn new(
-        footer: &Footer,
-        output: Vec<usize>,
-        filter: Option<Predicate>,
-        batch_records_max: usize,
-        batch_bytes_max: usize,
-    ) -> Self {
+    pub(super) fn new(footer: &Footer, output: Vec<usize>, filter: Option<Predicate>, limits: StepLimits) -> Self {
         let filter = filter.map(|predicate| Filter {
             leaves: selection::leaves(&footer.fields, predicate.terms.iter().map(|term| &term.path)),
             output_fields: selection::kept(&footer.fields, 0, &output),
             predicate,
         });
-        Self {
-            output,
-            filter,
-            limits: StepLimits {
-                rows_max: batch_records_max,
-                bytes_max: batch_bytes_max,
-            },
-        }
+        Self { output, filter, limits }
     }
 
     /// Starts to read a row group from a row on; `None` if none of these passes.
@@ -78,6 +73,7 @@ impl Plan {
         footer: &Footer,
         windows: &Windows,
         counts: &mut Counts,
+        rejects: &mut Vec<Reject>,
     ) -> Result<Option<RowGroup>, Error> {
         // What was held for the second pass of the row group before is not wanted any more.
         windows.forget();
@@ -86,7 +82,14 @@ impl Plan {
         let first = start.row.min(rows) as usize;
         let row_group = footer.metadata.row_group(index);
         let pass = |leaves: Vec<usize>, offsets: &Arc<OffsetIndexes>, twice: Vec<usize>, selected| {
-            let pages = Pages::new(windows.clone(), footer.metadata.clone(), index, offsets.clone());
+            let pages = Pages::new(
+                windows.clone(),
+                footer.metadata.clone(),
+                index,
+                offsets.clone(),
+                footer.is_padded,
+                self.limits.record_bytes_max,
+            );
             let levels = levels(footer, &leaves)?;
             Pass::start(pages, (levels, leaves), twice, (first, selected), self.limits)
         };
@@ -106,6 +109,7 @@ impl Plan {
             bytes_per_row: bytes_of(leaves) / rows.max(1),
         };
         let Some(filter) = &self.filter else {
+            footer.check_place(index, &self.output)?;
             // Without rows to skip, the places of pages are not worth a read.
             let offsets = if first > 0 {
                 PageIndex::read(windows, row_group, &[], &self.output)?.offsets
@@ -118,6 +122,7 @@ impl Plan {
         let file = footer.metadata.file_metadata();
         let (predicate, fields) = (&filter.predicate, &footer.fields);
         let union = union(&filter.leaves, &self.output);
+        footer.check_place(index, &union)?;
         let data_bytes = union.iter().map(|leaf| row_group.column(*leaf).byte_range().1).sum();
         if prune::impossible(predicate, fields, file, row_group)
             || prune::bloom::excludes(predicate, fields, windows, row_group, data_bytes)?
@@ -126,7 +131,7 @@ impl Plan {
             return Ok(None);
         }
         let page_index = PageIndex::read(windows, row_group, &filter.leaves, &union)?;
-        let possible = page_index.possible(predicate, fields, file, rows as usize);
+        let possible = page_index.possible(predicate, fields, file, row_group, rows as usize);
         let offsets = Arc::new(page_index.offsets);
         let left = rows - first as u64;
         let possible_count = possible.as_ref().map_or(left, |possible| {
@@ -149,6 +154,8 @@ impl Plan {
         }
         let mut asked = pass(filter.leaves.clone(), &offsets, shared, possible)?;
         let passed = passed(&mut asked, predicate, rows as usize)?;
+        let first_row = footer.first_row(index);
+        rejects.extend(asked.take_too_large().into_iter().map(|row| too_large(first_row, row)));
         drop(asked);
         let count = passed.count_set_bits();
         if count == 0 {
@@ -173,9 +180,12 @@ fn passed(pass: &mut Pass, predicate: &Predicate, rows: usize) -> Result<Boolean
 }
 
 impl RowGroup {
-    /// The next rows, perhaps none of them; `None` at the end.
-    pub(super) fn next(&mut self, plan: &Plan) -> Result<Option<ColumnBatch>, Error> {
-        let Some((mut records, mut rows)) = self.pass.next()? else {
+    /// The next rows, perhaps none of them; `None` at the end. A row that is too large is added to `rejects`.
+    pub(super) fn next(&mut self, plan: &Plan, rejects: &mut Vec<Reject>) -> Result<Option<ColumnBatch>, Error> {
+        let next = self.pass.next();
+        let left_out = self.pass.take_too_large().into_iter();
+        rejects.extend(left_out.map(|row| too_large(self.first_row, row)));
+        let Some((mut records, mut rows)) = next? else {
             return Ok(None);
         };
         if let Some(filter) = plan.filter.as_ref().filter(|_| self.ask) {
@@ -185,6 +195,22 @@ impl RowGroup {
                 records = filter_record_batch(&records, &passes).map_err(|error| guard::arrow(&error))?;
                 rows = passes.values().set_indices().map(|row| rows[row]).collect();
             }
+        }
+        let limit = plan.limits.record_bytes_max;
+        let large = size::rows_above(&records, limit);
+        if !large.is_empty() {
+            rejects.extend(large.iter().map(|(row, bytes)| {
+                let row = TooLarge {
+                    row: rows[*row],
+                    bytes: *bytes,
+                    column: None,
+                };
+                too_large(self.first_row, row)
+            }));
+            let is_large = |row: usize| large.iter().any(|(large, _)| *large == row);
+            let kept: BooleanArray = (0..rows.len()).map(|row| Some(!is_large(row))).collect();
+            records = filter_record_batch(&records, &kept).map_err(|error| guard::arrow(&error))?;
+            rows = kept.values().set_indices().map(|row| rows[row]).collect();
         }
         Ok(Some(ColumnBatch {
             records,
@@ -202,8 +228,22 @@ impl RowGroup {
     }
 }
 
+/// The dead letter of a row: what it holds was not read, or is more than a letter may have.
+fn too_large(first_row: u64, row: TooLarge) -> Reject {
+    let TooLarge { row, bytes, column } = row;
+    let of = column
+        .map(|column| format!(" in column `{column}`"))
+        .unwrap_or_default();
+    Reject {
+        ordinal: first_row + row as u64,
+        reason: format!("too large: a record of {bytes} bytes or more{of}, more than --max-record-bytes allows"),
+        raw: Vec::new(),
+        record_bytes: bytes,
+    }
+}
+
 fn levels(footer: &Footer, leaves: &[usize]) -> Result<FieldLevels, Error> {
-    let schema = footer.metadata.file_metadata().schema_descr();
+    let schema = &footer.decoded;
     let mask = ProjectionMask::leaves(schema, leaves.iter().copied());
     parquet_to_arrow_field_levels(schema, mask, Some(&footer.fields)).map_err(guard::decoding)
 }

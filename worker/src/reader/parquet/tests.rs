@@ -2,8 +2,11 @@
 
 mod faults;
 mod fetches;
+mod hostile;
 mod memory;
+mod odd_writers;
 mod pruning;
+mod values;
 
 use std::{ops::Range, sync::Mutex};
 
@@ -30,6 +33,8 @@ fn options() -> Options {
         filter: None,
         batch_records_max: 100,
         batch_bytes_max: 1 << 20,
+        record_bytes_max: 16 << 20,
+        binary: Binary::Text,
     }
 }
 
@@ -76,7 +81,7 @@ fn row_groups_of(rows: usize) -> WriterProperties {
 fn read(source: Arc<dyn RangeSource>, range: Option<(u64, u64)>, options: Options) -> (Vec<ColumnBatch>, Counts) {
     let mut reader = Reader::open(source, range, options).unwrap();
     let mut batches = Vec::new();
-    while let Some(batch) = reader.next_batch().unwrap() {
+    while let Some(batch) = reader.next_batch(&mut Vec::new()).unwrap() {
         assert_eq!(batch.ordinals.len(), batch.records.num_rows());
         batches.push(batch);
     }
@@ -346,7 +351,7 @@ fn the_inputs_own_error_comes_out_as_such() {
     let bytes = file(&records(40_000), properties);
     for reads in 0..6 {
         let outcome = Reader::open(Watched::new(bytes.clone(), reads), None, options()).and_then(|mut reader| {
-            while reader.next_batch()?.is_some() {}
+            while reader.next_batch(&mut Vec::new())?.is_some() {}
             Ok(())
         });
         let Err(Error::Input(error)) = outcome else {
@@ -404,7 +409,7 @@ proptest! {
         }
         for options in [options(), filtered("n >= 7 and s != t3")] {
             if let Ok(mut reader) = Reader::open(Arc::new(Bytes::from(bytes.clone())), None, options) {
-                while let Ok(Some(_)) = reader.next_batch() {}
+                while let Ok(Some(_)) = reader.next_batch(&mut Vec::new()) {}
             }
         }
     }

@@ -168,7 +168,7 @@ impl Windows {
     }
 
     /// At least `length_min` bytes from `start`, and what else is there.
-    fn bytes(&self, start: u64, length_min: u64) -> Result<Bytes, ParquetError> {
+    pub(super) fn bytes(&self, start: u64, length_min: u64) -> Result<Bytes, ParquetError> {
         let end = start.saturating_add(length_min);
         if end > self.len_bytes() {
             let size = self.len_bytes();

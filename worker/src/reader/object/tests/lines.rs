@@ -37,6 +37,7 @@ fn options() -> impl Strategy<Value = Records> {
         filter: filter.map(|filter| filter.parse().unwrap()),
         batch_records_max,
         record_bytes_max: LINE_BYTES_MAX,
+        binary: crate::values::binary::Binary::Text,
     })
 }
 

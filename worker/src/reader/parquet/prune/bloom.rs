@@ -7,7 +7,7 @@ use parquet::{
     file::metadata::{ColumnChunkMetaData, RowGroupMetaData},
 };
 
-use super::{Bounded, bounded};
+use super::{Bounded, bounded, plain};
 use crate::{
     batch::EXTENSION,
     predicate::{Literal, Operator, Predicate},
@@ -50,10 +50,7 @@ impl Bounded<'_> {
         if self.field.metadata().contains_key(EXTENSION) {
             return None;
         }
-        let kind = match self.field.data_type() {
-            DataType::Dictionary(_, value) => value.as_ref(),
-            kind => kind,
-        };
+        let kind = plain(self.field.data_type());
         let physical = chunk.column_type();
         match (&self.term.literal, kind) {
             (

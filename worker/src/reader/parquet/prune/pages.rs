@@ -16,7 +16,7 @@ use parquet::{
     },
 };
 
-use super::{Bounded, Bounds, Nulls, bounded};
+use super::{Bounded, Bounds, Nulls, bounded, can_be_null};
 use crate::{
     predicate::Predicate,
     reader::parquet::{Error, guard, pages::OffsetIndexes, windows::Windows},
@@ -81,11 +81,12 @@ impl PageIndex {
         predicate: &Predicate,
         fields: &Fields,
         file: &FileMetaData,
+        row_group: &RowGroupMetaData,
         rows: usize,
     ) -> Option<BooleanBuffer> {
         let mut all: Option<BooleanBuffer> = None;
         for bounded in bounded(predicate, fields) {
-            let Some(possible) = self.possible_rows(&bounded, file, rows) else {
+            let Some(possible) = self.possible_rows(&bounded, file, row_group, rows) else {
                 continue;
             };
             all = Some(all.map_or_else(|| possible.clone(), |all| &all & &possible));
@@ -93,9 +94,15 @@ impl PageIndex {
         all.filter(|all| all.count_set_bits() < rows)
     }
 
-    fn possible_rows(&self, bounded: &Bounded<'_>, file: &FileMetaData, rows: usize) -> Option<BooleanBuffer> {
+    fn possible_rows(
+        &self,
+        bounded: &Bounded<'_>,
+        file: &FileMetaData,
+        row_group: &RowGroupMetaData,
+        rows: usize,
+    ) -> Option<BooleanBuffer> {
         let pages = self.offsets.get(&bounded.leaf)?.page_locations();
-        let bounds = self.bounds(bounded, file, rows)?;
+        let bounds = self.bounds(bounded, file, row_group, rows)?;
         let possible = bounded.possible(&bounds);
         let mut page = 0;
         Some(BooleanBuffer::collect_bool(rows, |row| {
@@ -109,24 +116,40 @@ impl PageIndex {
         }))
     }
 
-    fn bounds(&self, bounded: &Bounded<'_>, file: &FileMetaData, rows: usize) -> Option<Bounds> {
+    fn bounds(
+        &self,
+        bounded: &Bounded<'_>,
+        file: &FileMetaData,
+        row_group: &RowGroupMetaData,
+        rows: usize,
+    ) -> Option<Bounds> {
         let column = self.columns.get(&bounded.leaf)?;
         let offsets = self.offsets.get(&bounded.leaf)?;
         let pages = offsets.page_locations();
         if column.num_pages() != pages.len() as u64 {
             return None;
         }
-        let nulls = (0..pages.len()).map(|page| {
+        let counts: Vec<Option<u64>> = (0..pages.len())
+            .map(|page| column.null_count(page).and_then(|nulls| u64::try_from(nulls).ok()))
+            .collect();
+        let said = row_group
+            .column(bounded.leaf)
+            .statistics()
+            .and_then(|all| all.null_count_opt());
+        let sum = counts.iter().copied().sum::<Option<u64>>();
+        let adds_up = said.is_none() || sum.is_none() || said == sum;
+        let mut nulls = Vec::with_capacity(pages.len());
+        for (page, count) in counts.into_iter().enumerate() {
             let end = pages.get(page + 1).map_or(rows as i64, |next| next.first_row_index);
             let page_rows = u64::try_from(end - pages[page].first_row_index).unwrap_or(0);
-            if column.is_null_page(page) {
-                Nulls::All
-            } else {
-                let nulls = column.null_count(page).and_then(|nulls| u64::try_from(nulls).ok());
-                Nulls::new(nulls, page_rows)
+            let count = count.filter(|_| adds_up);
+            let known = Nulls::new(count, page_rows, can_be_null(file, bounded.leaf));
+            // Either both say that all values are null, or neither does: of a page without values there are no bounds.
+            if column.is_null_page(page) != (known == Nulls::All) {
+                return None;
             }
-        });
-        let nulls = nulls.collect();
+            nulls.push(known);
+        }
         let mut index = PageIndexBuilder::new(1, file.schema_descr().num_columns());
         index.put_column_index(column.clone(), 0, bounded.leaf);
         index.put_offset_index(offsets.clone(), 0, bounded.leaf);
@@ -136,11 +159,12 @@ impl PageIndex {
         let converter = converter.with_column_orders(file.column_orders().map(Vec::as_slice));
         let believed = bounded.is_believed(file, false);
         let bound = |bound: Result<ArrayRef, _>| bound.ok().filter(|_| believed);
-        Some(Bounds {
+        let bounds = Bounds {
             least: bound(converter.data_page_mins(&index, [&0])),
             most: bound(converter.data_page_maxes(&index, [&0])),
             nulls,
-        })
+        };
+        Some(bounds.believable())
     }
 }
 

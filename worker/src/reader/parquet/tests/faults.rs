@@ -1,12 +1,9 @@
 //! Files of odd writers, and files that aren't whole.
 
-use arrow::{
-    array::{Float64Array, ListBuilder, TimestampMicrosecondArray},
-    datatypes::TimestampMicrosecondType,
-};
+use arrow::array::{Float64Array, ListBuilder};
 use parquet::{
     arrow::{ARROW_SCHEMA_META_KEY, arrow_writer::ArrowWriterOptions, encode_arrow_schema},
-    data_type::{ByteArray, ByteArrayType, DataType as PhysicalType, Int64Type as PhysicalInt64, Int96, Int96Type},
+    data_type::{ByteArray, ByteArrayType, DataType as PhysicalType, Int64Type as PhysicalInt64},
     file::{
         metadata::{KeyValue, ParquetMetaDataReader, ParquetMetaDataWriter},
         writer::SerializedFileWriter,
@@ -18,7 +15,7 @@ use super::*;
 use crate::batch::EXTENSION;
 
 /// A file of one required column.
-fn typed<T: PhysicalType>(column: &str, values: &[T::T]) -> Bytes {
+pub(super) fn typed<T: PhysicalType>(column: &str, values: &[T::T]) -> Bytes {
     let schema = parse_message_type(&format!("message m {{ required {column}; }}")).unwrap();
     let mut bytes = Vec::new();
     let mut writer = SerializedFileWriter::new(&mut bytes, Arc::new(schema), Arc::default()).unwrap();
@@ -31,7 +28,7 @@ fn typed<T: PhysicalType>(column: &str, values: &[T::T]) -> Bytes {
     bytes.into()
 }
 
-fn read_one(bytes: Bytes) -> RecordBatch {
+pub(super) fn read_one(bytes: Bytes) -> RecordBatch {
     let (mut batches, _) = read(Arc::new(bytes), None, options());
     assert_eq!(batches.len(), 1);
     batches.remove(0).records
@@ -71,23 +68,6 @@ fn a_panic_in_the_decoder_is_a_corrupt_file() {
     assert_eq!(
         error.to_string(),
         "the Parquet file is corrupt: decoding it panicked: row 7"
-    );
-}
-
-#[test]
-fn old_timestamps_of_any_year_are_right() {
-    let day = |since_1970: i64| {
-        let mut value = Int96::new();
-        value.set_data(5_000, 0, (2_440_588 + since_1970) as u32);
-        value
-    };
-    // 1970, the year 3000 and the year 1000: the last two don't fit into nanoseconds.
-    let days = [0, 376_200, -354_285];
-    let records = read_one(typed::<Int96Type>("int96 t", &days.map(day)));
-    let expected = TimestampMicrosecondArray::from(days.map(|day| day * 86_400_000_000 + 5).to_vec());
-    assert_eq!(
-        records["t"].as_primitive::<TimestampMicrosecondType>().values(),
-        expected.values()
     );
 }
 
@@ -222,7 +202,7 @@ fn read_one_of(bytes: &[u8]) -> Result<RecordBatch, Error> {
         ..options()
     };
     let mut reader = Reader::open(Arc::new(Bytes::copy_from_slice(bytes)), None, options)?;
-    Ok(reader.next_batch()?.expect("the file has rows").records)
+    Ok(reader.next_batch(&mut Vec::new())?.expect("the file has rows").records)
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn untyped_file(records: &RecordBatch, properties: WriterProperties) -> Bytes {
 fn read_all(bytes: Bytes, options: Options) -> (usize, usize) {
     let mut reader = Reader::open(Arc::new(bytes), None, options).unwrap();
     let (mut rows, mut most) = (0, 0);
-    while let Some(batch) = reader.next_batch().unwrap() {
+    while let Some(batch) = reader.next_batch(&mut Vec::new()).unwrap() {
         rows += batch.records.num_rows();
         most = most.max(batch.records.get_array_memory_size());
     }
@@ -94,7 +94,7 @@ fn a_row_group_of_many_columns_is_held_in_small_windows() {
     });
     let mut reader = Reader::open(source.clone(), None, options()).unwrap();
     let mut rows = 0;
-    while let Some(batch) = reader.next_batch().unwrap() {
+    while let Some(batch) = reader.next_batch(&mut Vec::new()).unwrap() {
         rows += batch.records.num_rows();
     }
     assert_eq!(rows as i64, ROWS);

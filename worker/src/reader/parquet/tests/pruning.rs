@@ -190,3 +190,71 @@ proptest! {
         }
     }
 }
+
+/// A file of 1,000 numbers in five pages, of one row group, and where its column index is.
+fn five_pages(nullable: bool) -> (Vec<u8>, usize) {
+    let numbers: ArrayRef = Arc::new((0..1000).collect::<Int64Array>());
+    let records = RecordBatch::try_from_iter_with_nullable([("n", numbers, nullable)]).unwrap();
+    let properties = WriterProperties::builder()
+        .set_dictionary_enabled(false)
+        .set_data_page_row_count_limit(200)
+        .set_write_batch_size(200)
+        .build();
+    let bytes = file(&records, properties).to_vec();
+    let metadata = parquet::file::metadata::ParquetMetaDataReader::new()
+        .parse_and_finish(&Bytes::from(bytes.clone()))
+        .unwrap();
+    let index = metadata.row_group(0).column(0).column_index_range().unwrap();
+    (bytes, index.start as usize)
+}
+
+#[test]
+fn a_column_index_that_contradicts_itself_is_not_believed() {
+    for nullable in [true, false] {
+        let (bytes, index) = five_pages(nullable);
+        let (_, counts) = read(Arc::new(Bytes::from(bytes.clone())), None, filtered("n = 450"));
+        assert_eq!(counts.pruned, 800, "the index is used where it is right");
+        // Its first field: a list of five truth values, whether a page is all null.
+        assert_eq!(&bytes[index..index + 2], [0x19, 0x52].as_slice());
+        for page in 0..5 {
+            let mut lying = bytes.clone();
+            lying[index + 2 + page] = 1;
+            for (filter, expected) in [("n >= 0", 1000), ("n = 450", 1), ("n != null", 1000), ("n = null", 0)] {
+                let (batches, _) = read(Arc::new(Bytes::from(lying.clone())), None, filtered(filter));
+                assert_eq!(ordinals(&batches).len(), expected, "{filter}, page {page}");
+            }
+        }
+    }
+}
+
+#[test]
+fn bounds_and_counts_that_cannot_be_say_nothing() {
+    use super::super::prune::{Bounds, Nulls};
+    let array =
+        |values: &[Option<i64>]| -> Option<ArrayRef> { Some(Arc::new(values.iter().copied().collect::<Int64Array>())) };
+    let bounds = |least: &[Option<i64>], most: &[Option<i64>], nulls: &[Nulls]| {
+        Bounds {
+            least: array(least),
+            most: array(most),
+            nulls: nulls.to_vec(),
+        }
+        .believable()
+    };
+    let right = bounds(&[Some(1), None], &[Some(2), None], &[Nulls::Some, Nulls::All]);
+    assert!(right.least.is_some() && right.most.is_some());
+    let crossed = bounds(&[Some(3), Some(1)], &[Some(2), Some(2)], &[Nulls::None, Nulls::None]);
+    assert!(crossed.least.is_none() && crossed.most.is_none());
+    let both = bounds(&[Some(1), Some(1)], &[Some(2), Some(2)], &[Nulls::None, Nulls::All]);
+    assert!(both.least.is_none() && both.nulls == [Nulls::None, Nulls::Unknown]);
+    for (nulls, rows, can_be_null, known) in [
+        (None, 5, true, Nulls::Unknown),
+        (Some(0), 5, true, Nulls::None),
+        (Some(5), 5, true, Nulls::All),
+        (Some(5), 5, false, Nulls::Unknown),
+        (Some(1), 5, false, Nulls::Unknown),
+        (Some(6), 5, true, Nulls::Unknown),
+        (Some(4), 5, true, Nulls::Some),
+    ] {
+        assert_eq!(Nulls::new(nulls, rows, can_be_null), known);
+    }
+}
