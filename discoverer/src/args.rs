@@ -54,7 +54,7 @@ bad usage.";
 
 /// Lists objects and offers each as a work item: one line of JSON on standard output, or one message of an SQS queue.
 #[derive(Debug, Clone, Parser)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(name = "pf-discoverer", version, term_width = 100, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
     /// What to do instead of listing.
@@ -150,7 +150,7 @@ pub(crate) struct Args {
     #[arg(long, env = "PF_INCLUDE_HIDDEN", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(crate) include_hidden: bool,
 
-    /// Take objects in the storage classes GLACIER and DEEP_ARCHIVE too, although the listing does not say that they are
+    /// Take objects in the storage classes `GLACIER` and `DEEP_ARCHIVE` too, although the listing does not say that they are
     /// restored [default: they are left out, counted and told].
     #[arg(long, env = "PF_INCLUDE_ARCHIVED", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(crate) include_archived: bool,

@@ -112,7 +112,7 @@ impl Listing<'_> {
             let page = self.page(&request, leaf.is_some()).await?;
             for lossy in &page.unnameable {
                 match self.takes_key(lossy, leaf) {
-                    Ok(_) => self.counts.see_unnameable(lossy),
+                    Ok(()) => self.counts.see_unnameable(lossy),
                     Err(skip) => self.counts.skip(skip),
                 }
             }

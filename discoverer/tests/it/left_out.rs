@@ -209,7 +209,7 @@ fn page(objects: &[(&str, &str)]) -> Fault {
 }
 
 fn page_of(objects: &[(&str, &str)], size_bytes: u64) -> Fault {
-    let contents: String = objects
+    let contents: Vec<String> = objects
         .iter()
         .map(|(key, class)| {
             format!(
@@ -218,7 +218,7 @@ fn page_of(objects: &[(&str, &str)], size_bytes: u64) -> Fault {
             )
         })
         .collect();
-    let body = format!("<ListBucketResult>{contents}</ListBucketResult>");
+    let body = format!("<ListBucketResult>{}</ListBucketResult>", contents.concat());
     Fault::Answer(format!(
         "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()

@@ -7,19 +7,19 @@ use crate::worlds::{options, said};
 
 /// A page of a listing, as S3 writes it.
 fn page(keys: &[&str], prefixes: &[&str], next: Option<&str>) -> Fault {
-    let mut body = "<ListBucketResult>".to_owned();
-    if let Some(next) = next {
-        body += &format!("<IsTruncated>true</IsTruncated><NextContinuationToken>{next}</NextContinuationToken>");
-    }
-    for key in keys {
-        body += &format!(
+    let more = next.map_or_else(String::new, |next| {
+        format!("<IsTruncated>true</IsTruncated><NextContinuationToken>{next}</NextContinuationToken>")
+    });
+    let contents = keys.iter().map(|key| {
+        format!(
             "<Contents><Key>{key}</Key><Size>5</Size><LastModified>2024-02-29T12:00:00.000Z</LastModified></Contents>"
-        );
-    }
-    for prefix in prefixes {
-        body += &format!("<CommonPrefixes><Prefix>{prefix}</Prefix></CommonPrefixes>");
-    }
-    body += "</ListBucketResult>";
+        )
+    });
+    let folders = prefixes
+        .iter()
+        .map(|prefix| format!("<CommonPrefixes><Prefix>{prefix}</Prefix></CommonPrefixes>"));
+    let listed: Vec<String> = contents.chain(folders).collect();
+    let body = format!("<ListBucketResult>{more}{}</ListBucketResult>", listed.concat());
     Fault::Answer(format!(
         "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
