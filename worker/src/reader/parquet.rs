@@ -197,15 +197,13 @@ impl Reader {
         let given = batch.map_or(0, |batch| batch.ordinals.len() as u64);
         // A refused row behind the position is told when that has passed it: whoever goes on there meets it again.
         let ordinal = place.row + self.footer.first_row_of(place.row_group);
-        let waiting = self
-            .rejects
-            .iter()
-            .filter(|reject| reject.ordinal >= ordinal)
-            .cloned()
-            .collect();
-        let known = std::mem::replace(&mut self.rejects, waiting);
+        let (mut passed, waiting): (Vec<_>, Vec<_>) =
+            self.rejects.drain(..).partition(|reject| reject.ordinal < ordinal);
+        self.rejects = waiting;
+        // Those of a filter's columns were found first.
+        passed.sort_by_key(|reject| reject.ordinal);
         let before = rejects.len();
-        rejects.extend(known.into_iter().filter(|reject| reject.ordinal < ordinal));
+        rejects.extend(passed);
         let rejected = (rejects.len() - before) as u64;
         self.counts.rows += rows;
         self.counts.rejected += rejected;

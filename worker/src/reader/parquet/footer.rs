@@ -299,8 +299,9 @@ fn states_chunks_too_short(created_by: &str) -> bool {
 /// column chunks that are stated too short.
 fn mended(metadata: ParquetMetaData, is_padded: bool, data_end: u64) -> Result<ParquetMetaData, Error> {
     let is_misplaced = |chunk: &ColumnChunkMetaData| {
-        let dictionary = chunk.dictionary_page_offset();
-        dictionary.is_some_and(|start| start <= 0 || start > chunk.data_page_offset())
+        let (dictionary, data) = (chunk.dictionary_page_offset(), chunk.data_page_offset());
+        // Where there are no values, there may be a dictionary and no page of data behind it.
+        dictionary.is_some_and(|start| start <= 0 || (data > 0 && start > data))
     };
     let is_whole = |row_group: &RowGroupMetaData| !row_group.columns().iter().any(is_misplaced);
     if !is_padded && metadata.row_groups().iter().all(is_whole) {

@@ -38,6 +38,7 @@ pub(super) struct Pass {
 
 /// How large steps should be.
 #[derive(Debug, Clone, Copy)]
+#[allow(clippy::struct_field_names, reason = "units come last")]
 pub(super) struct StepLimits {
     pub(super) rows_max: usize,
     pub(super) bytes_max: usize,

@@ -259,8 +259,8 @@ mod tests {
 
     #[test]
     fn nesting_without_end_and_lists_longer_than_the_text_are_refused() {
-        assert_eq!(walk(&[0x1c; 100_000], &mut Told::default()), Err(Trouble::Deep));
-        let lists = [0x19].into_iter().chain([0x19; 100_000]);
+        assert_eq!(walk(&vec![0x1c; 100_000], &mut Told::default()), Err(Trouble::Deep));
+        let lists = std::iter::repeat_n(0x19, 100_001);
         assert_eq!(
             walk(&lists.collect::<Vec<_>>(), &mut Told::default()),
             Err(Trouble::Deep)

@@ -13,6 +13,7 @@ use parquet::{
             offset_index::OffsetIndexMetaData,
         },
         reader::ChunkReader as _,
+        statistics::Statistics,
     },
 };
 
@@ -135,7 +136,7 @@ impl PageIndex {
         let said = row_group
             .column(bounded.leaf)
             .statistics()
-            .and_then(|all| all.null_count_opt());
+            .and_then(Statistics::null_count_opt);
         let sum = counts.iter().copied().sum::<Option<u64>>();
         let adds_up = said.is_none() || sum.is_none() || said == sum;
         let mut nulls = Vec::with_capacity(pages.len());

@@ -108,14 +108,19 @@ fn a_bloom_filter_saves_the_row_groups_that_do_not_have_the_value() {
 }
 
 #[test]
-fn all_equal_values_are_pruned_for_unequal_and_doubles_never_are() {
+fn all_equal_values_are_pruned_for_unequal_and_doubles_that_are_none_are_null() {
     let columns: [(&str, ArrayRef); 2] = [
         ("n", Arc::new(Int64Array::from(vec![Some(7), None, Some(7)]))),
         ("d", Arc::new(Float64Array::from(vec![7.0, f64::NAN, 7.0]))),
     ];
     let records = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap();
     let bytes = file(&records, row_groups_of(10));
-    for (filter, expected) in [("n != 7", vec![]), ("d != 7", vec![1]), ("n != 8", vec![0, 2])] {
+    for (filter, expected) in [
+        ("n != 7", vec![]),
+        ("d != 7", vec![]),
+        ("d = null", vec![1]),
+        ("n != 8", vec![0, 2]),
+    ] {
         let (batches, _) = read(Arc::new(bytes.clone()), None, filtered(filter));
         assert_eq!(ordinals(&batches), expected, "{filter}");
     }
