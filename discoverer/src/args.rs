@@ -44,10 +44,17 @@ Examples:
     pf-discoverer --uri s3://logs/ --partitioning 'date=${_time:%Y-%m-%d}/' \\
       --filter _time=2024-01-01..2024-12-31 --dry-run
 
-Exit codes: 0 everything was listed, also if nothing matched; 1 failed or interrupted; 64 bad usage.";
+  Each night what is new since the night before, as further items of the same job:
+    pf-discoverer --uri s3://logs/2024/ --job logs-2024 --state s3://logs-state/ --again |
+      pf-worker --state s3://logs-state/
+
+Exit codes: 0 everything was listed; 1 failed or interrupted; 2 nothing matched, without --allow-empty;
+4 the state directory refused: another owner's books, other flags, or a place that can't hold them; 64
+bad usage.";
 
 /// Lists objects and offers each as a work item: one line of JSON on standard output, or one message of an SQS queue.
 #[derive(Debug, Clone, Parser)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(name = "pf-discoverer", version, term_width = 100, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
     /// What to do instead of listing.
@@ -159,6 +166,45 @@ pub(crate) struct Args {
     /// also the sub-commands [default: nothing is kept].
     #[arg(long, value_name = "URI", env = "PF_STATE", hide_env_values = true)]
     pub(crate) state: Option<String>,
+
+    /// Whose the job's books are, in words that tell this job from another of its name, as `namespace/name uid`. Books that
+    /// another owner began are refused, with who that is and how far they came. Without --state there are no books
+    /// [default: the job's name].
+    #[arg(long, value_name = "TEXT", env = "PF_OWNER", hide_env_values = true)]
+    pub(crate) owner: Option<String>,
+
+    /// Take over the books that another owner began: what is settled stays settled, and is told apart. Other flags than
+    /// the books were begun with are refused all the same [default: another owner's books are refused].
+    #[arg(long, env = "PF_RESUME", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(crate) resume: bool,
+
+    /// Which run of the job this is: told to workers in each item, so that they know that what an earlier run wrote may be
+    /// there.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..),
+          env = "PF_RUN", hide_env_values = true)]
+    pub(crate) run: u32,
+
+    /// What becomes of records, as `index=logs-2024`: bound in the job's books, so that a run which would deliver
+    /// otherwise is refused. Names and values mean nothing here. Repeatable; in the environment, one a line. Without
+    /// --state nothing is bound [default: nothing].
+    #[arg(
+        long,
+        value_name = "NAME=VALUE",
+        env = "PF_DELIVERS",
+        hide_env_values = true,
+        value_delimiter = '\n'
+    )]
+    pub(crate) delivers: Vec<String>,
+
+    /// Where the job was listed to its end: list again, and add what is new since, by name or entity tag, as further items
+    /// behind the others. What is known of the job is held in memory, 16 bytes an object [default: such a job is not
+    /// listed any more].
+    #[arg(long, env = "PF_AGAIN", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(crate) again: bool,
+
+    /// A job to which nothing belongs is all right [default: exit code 2 where nothing matches].
+    #[arg(long, env = "PF_ALLOW_EMPTY", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(crate) allow_empty: bool,
 
     /// Offer nothing: print the prefixes that would be listed, what that costs at least in requests and dollars, and a
     /// sample of what matches [default: run].

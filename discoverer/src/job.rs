@@ -3,25 +3,27 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use pf_state::{Ledger, StateDir};
-use pf_work::sqs::{self, Letters, SqsQueue};
+use pf_state::{Books, StateDir};
+use pf_storage::{Options, Storage};
+use pf_work::{
+    Limit,
+    sqs::{self, SqsQueue},
+};
 
 use crate::{
     args::{self, Command, JobArgs, RedriveArgs, VerifyArgs},
+    given_up::GivenUp,
     outlet::Outlet,
     plan::{self, Destination},
     redrive::{self, Choice},
     run::Outcome,
-    verify,
+    verify::{self, Allowed},
 };
-
-/// Dead letters that are read of a queue: more than anybody looks at.
-const LETTERS_MAX: usize = 100_000;
 
 /// A sub-command that may run.
 #[derive(Debug)]
 pub(crate) enum Job {
-    Verify(Kept, Option<PathBuf>),
+    Verify(Kept, Allowed, Option<PathBuf>),
     Redrive(Kept, Choice, Destination),
 }
 
@@ -30,6 +32,8 @@ pub(crate) enum Job {
 pub(crate) struct Kept {
     /// Its documents.
     pub(crate) state: StateDir,
+    /// Its objects.
+    pub(crate) storage: Storage,
     /// Where the queue's redrive policy puts items.
     dead_letter_queue: Option<Box<sqs::Options>>,
 }
@@ -38,15 +42,34 @@ impl Job {
     /// Checks the flags. Errors are bad usage, and say which flag it is.
     pub(crate) fn new(command: Command) -> Result<Self> {
         match command {
-            Command::Verify(VerifyArgs { job, summary }) => Ok(Self::Verify(Kept::new(job)?, summary)),
+            Command::Verify(VerifyArgs {
+                job,
+                summary,
+                max_rejected,
+                allow_empty,
+            }) => {
+                let limits = max_rejected.map(|text| Limit::list(&text)).transpose();
+                let allowed = Allowed {
+                    rejected: limits
+                        .map_err(|problem| anyhow!("--max-rejected: {problem}"))?
+                        .unwrap_or_default(),
+                    empty: allow_empty,
+                };
+                Ok(Self::Verify(Kept::new(job)?, allowed, summary))
+            }
             Command::Redrive(RedriveArgs {
                 job,
                 choice,
+                as_they_are,
                 letters,
                 destination,
                 sqs_queue_url,
             }) => {
                 ensure!(choice.records || !letters, "--letters: needs --records");
+                ensure!(
+                    !choice.records || !as_they_are,
+                    "--as-they-are: is of items, and --records gives back records"
+                );
                 ensure!(
                     !choice.records || destination == args::Destination::Stdout,
                     "--records: goes to standard output only, as it is records and not items"
@@ -57,8 +80,8 @@ impl Job {
                 let endpoint = job.sqs_endpoint.clone().filter(|_| is_queue);
                 let destination = plan::destination(destination, url, endpoint, job.region.as_ref())?;
                 let choice = match (choice.missing, choice.dead_items) {
-                    (true, _) => Choice::Missing,
-                    (_, true) => Choice::DeadItems,
+                    (true, _) => Choice::Missing { as_they_are },
+                    (_, true) => Choice::DeadItems { as_they_are },
                     _ => Choice::Records { letters },
                 };
                 Ok(Self::Redrive(Kept::new(job)?, choice, destination))
@@ -69,7 +92,7 @@ impl Job {
     /// Does it.
     pub(crate) async fn run(self) -> Result<Outcome> {
         match self {
-            Self::Verify(job, summary) => verify::run(&job, summary.as_deref()).await,
+            Self::Verify(job, allowed, summary) => verify::run(&job, &allowed, summary.as_deref()).await,
             Self::Redrive(job, choice, destination) => {
                 redrive::run(&job, choice, &Outlet::open(destination).await?).await
             }
@@ -100,29 +123,28 @@ impl Kept {
                 Some(Box::new(options))
             }
         };
+        let storage = Storage::new(Options {
+            endpoint: s3_endpoint.clone(),
+            region: region.clone(),
+            ..Options::default()
+        });
         let state = plan::state_dir(&state, &job, s3_endpoint, region)?;
         Ok(Self {
             state,
+            storage,
             dead_letter_queue,
         })
     }
 
-    /// The ledger, with what is in the dead-letter queue given up.
-    pub(crate) async fn ledger(&self) -> Result<Ledger> {
-        let mut ledger = self.state.ledger().await?;
-        if let Some(options) = &self.dead_letter_queue {
-            let Letters { letters, more } = SqsQueue::read_dead_letters((**options).clone(), LETTERS_MAX)
-                .await
-                .context("cannot read the dead-letter queue")?;
-            if more {
-                tracing::warn!("the dead-letter queue holds more than the {LETTERS_MAX} messages that were read");
-            }
-            for letter in letters {
-                if let Some(item) = letter.item.filter(|item| item.job == self.state.job()) {
-                    ledger.give_up(item.seq, letter.reason);
-                }
-            }
-        }
-        Ok(ledger)
+    /// What is in the dead-letter queue, as far as it is of these books. All of it is read, because an item that is in it and
+    /// was not read would look missing.
+    pub(crate) async fn given_up(&self, books: &Books) -> Result<GivenUp> {
+        let Some(options) = &self.dead_letter_queue else {
+            return Ok(GivenUp::default());
+        };
+        let letters = SqsQueue::read_dead_letters((**options).clone(), usize::MAX)
+            .await
+            .context("cannot read the dead-letter queue")?;
+        Ok(GivenUp::of(self.state.job(), books, letters))
     }
 }

@@ -8,7 +8,9 @@ mod args;
 mod counts;
 mod dry_run;
 mod filter;
+mod given_up;
 mod job;
+mod known;
 mod lines;
 mod listing;
 mod naming;
@@ -40,8 +42,14 @@ use crate::{args::Args, job::Job, plan::Plan, run::Outcome, verify::Verdict};
 /// The exit code of bad usage, as sysexits.h has it.
 const USAGE: u8 = 64;
 
-/// The exit code of work that ended with dead letters.
+/// The exit code of work that ended with dead letters, or was none.
 const DEAD_LETTERS: u8 = 2;
+
+/// The exit code of a job with more rejected records than are allowed.
+const BUDGET_SPENT: u8 = 3;
+
+/// The exit code of a state directory that refuses, whoever tries again.
+const REFUSED: u8 = 4;
 
 /// What the flags ask for, checked.
 enum Work {
@@ -99,13 +107,27 @@ fn main() -> ExitCode {
     runtime.shutdown_background();
     match outcome {
         Ok(Outcome::Complete | Outcome::Verified(Verdict::Complete)) => ExitCode::SUCCESS,
-        Ok(Outcome::LeftOut | Outcome::Verified(Verdict::CompleteWithDeadLetters)) => ExitCode::from(DEAD_LETTERS),
+        Ok(Outcome::LeftOut | Outcome::Empty | Outcome::Verified(Verdict::CompleteWithDeadLetters)) => {
+            ExitCode::from(DEAD_LETTERS)
+        }
+        Ok(Outcome::BudgetSpent) => ExitCode::from(BUDGET_SPENT),
         Ok(Outcome::Interrupted | Outcome::Verified(Verdict::Incomplete)) => ExitCode::FAILURE,
         Err(error) => {
             tracing::error!("{error:#}");
-            ExitCode::FAILURE
+            if is_refusal(&error) {
+                ExitCode::from(REFUSED)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
+}
+
+fn is_refusal(error: &anyhow::Error) -> bool {
+    let mut causes = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<pf_state::Error>());
+    causes.any(pf_state::Error::is_refusal)
 }
 
 fn work(mut args: Args) -> anyhow::Result<Work> {

@@ -11,6 +11,10 @@ use crate::{listing::Found, naming::Naming, split, totals::Totals};
 pub(crate) struct Terms {
     /// The job's name.
     pub(crate) job: String,
+    /// Which life of it, where its books are kept.
+    pub(crate) life: Option<String>,
+    /// Which run of it.
+    pub(crate) run: u32,
     /// What names tell.
     pub(crate) naming: Naming,
     /// At most so many objects.
@@ -113,8 +117,8 @@ fn item_of(found: Found, terms: &Terms) -> WorkItem {
     };
     WorkItem {
         v: item::VERSION,
-        life: None,
-        run: 1,
+        life: terms.life.clone(),
+        run: terms.run,
         returns: 0,
         tries: 0,
         job: terms.job.clone(),

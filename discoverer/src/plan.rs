@@ -44,6 +44,10 @@ pub(crate) struct Plan {
     pub(crate) objects_max: Option<u64>,
     /// The job that items belong to.
     pub(crate) job: String,
+    /// Which run of it.
+    pub(crate) run: u32,
+    /// Whether nothing may match.
+    pub(crate) allow_empty: bool,
     /// Whether only to say what would be done.
     pub(crate) dry_run: bool,
     /// Where items go.
@@ -61,8 +65,14 @@ pub(crate) struct Plan {
 pub(crate) struct KeptJob {
     /// Its documents.
     pub(crate) state: StateDir,
-    /// The flags that its items depend on, by name.
+    /// The flags that its items depend on, and what becomes of their records, by name.
     pub(crate) flags: BTreeMap<String, String>,
+    /// Whose it is.
+    pub(crate) owner: String,
+    /// Whether it is taken over from another owner.
+    pub(crate) resume: bool,
+    /// Whether what is new is added to it once it was listed to its end.
+    pub(crate) again: bool,
 }
 
 /// Where items go.
@@ -81,6 +91,7 @@ impl Plan {
         let mut flags = flags_of_items(&args);
         let root = folder_or_file(root(args.uri, args.bucket, args.prefix)?);
         flags.insert("--uri".to_owned(), root.to_string());
+        deliveries(&args.delivers, &mut flags)?;
         let partitioning = partitioning(args.partitioning, &args.filter, args.timezone)?;
         let naming = naming(args.format, args.compression)?;
         let splitting = splitting(args.split_bytes, naming)?;
@@ -111,12 +122,26 @@ impl Plan {
             Some(job) => job,
             None => job_of(&root),
         };
+        ensure!(
+            args.owner.as_deref() != Some(""),
+            "--owner: must say something, as `namespace/name uid` does"
+        );
         let state = match state {
             Some(uri) => Some(KeptJob {
                 state: state_dir(&uri, &job, args.s3_endpoint.clone(), args.region.clone())?,
                 flags,
+                owner: args.owner.unwrap_or_else(|| job.clone()),
+                resume: args.resume,
+                again: args.again,
             }),
-            None => None,
+            None => {
+                ensure!(!args.resume, "--resume: needs --state, where the books are");
+                ensure!(
+                    !args.again,
+                    "--again: needs --state, which knows what was listed before"
+                );
+                None
+            }
         };
         Ok(Self {
             storage: Options {
@@ -133,6 +158,8 @@ impl Plan {
             splitting,
             objects_max: args.max_objects.map(std::num::NonZero::get),
             job,
+            run: args.run,
+            allow_empty: args.allow_empty,
             dry_run: args.dry_run,
             destination,
             state,
@@ -142,13 +169,18 @@ impl Plan {
     }
 }
 
-/// What the choice, the order and the cutting of items depend on, beside where they are listed.
+/// What the choice, the order and the cutting of items depend on, beside what they begin with: also the server, because two
+/// may have a bucket of the same name.
 fn flags_of_items(args: &Args) -> BTreeMap<String, String> {
     let filters = (!args.filter.is_empty()).then(|| args.filter.join("\n"));
     let format = format!("{:?}", args.format).to_lowercase();
     let compression = format!("{:?}", args.compression).to_lowercase();
     let max_objects = args.max_objects.map(|count| count.to_string());
+    let run = args.run.to_string();
     let given = [
+        ("--s3-endpoint", &args.s3_endpoint),
+        ("--region", &args.region),
+        ("--run", &Some(run)),
         ("--partitioning", &args.partitioning),
         ("--filter", &filters),
         ("--timezone", &args.timezone),
@@ -164,6 +196,17 @@ fn flags_of_items(args: &Args) -> BTreeMap<String, String> {
     ]
     .map(|(flag, value)| Some((flag.to_owned(), value.clone()?)));
     given.into_iter().flatten().collect()
+}
+
+/// Adds what becomes of records, under names that no flag has.
+fn deliveries(delivers: &[String], flags: &mut BTreeMap<String, String>) -> Result<()> {
+    for text in delivers.iter().filter(|text| !text.is_empty()) {
+        let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+        let (name, value) = pair.with_context(|| format!("--delivers: `{text}` must be NAME=VALUE"))?;
+        let known = flags.insert(format!("--delivers {name}"), value.to_owned());
+        ensure!(known.is_none(), "--delivers: `{name}` is given twice");
+    }
+    Ok(())
 }
 
 /// The documents of a job. Credentials are always sent: a state directory is never public.

@@ -2,12 +2,13 @@
 //! gone on with, with the same numbers.
 //!
 //! Items are collected into parts. A part is written, then offered, then noted as offered; so what a restart offers once
-//! more is one part at most, and no number is ever given twice.
+//! more is one part at most, and no number is ever given twice. A job that was listed to its end may be listed again, for what
+//! is new since.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result};
-use pf_state::{ManifestWriter, Seal, StateDir, manifest::Addition};
+use pf_state::{Books, Claim, ManifestWriter, Seal, StateDir, manifest::Addition};
 use pf_work::WorkItem;
 use tokio::{
     sync::mpsc::Receiver,
@@ -15,9 +16,11 @@ use tokio::{
 };
 
 use crate::{
+    known::Known,
     listing::Found,
     numbering::{Numbering, Offered, Terms},
     outlet::Outlet,
+    plan::KeptJob,
 };
 
 /// Items in a part, about: some hundred kilobytes as stored, some megabytes in memory.
@@ -33,15 +36,41 @@ const PART_AGE_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Recording {
     state: StateDir,
+    books: Books,
     manifest: ManifestWriter,
     before: Seal,
+    /// What earlier listings found.
+    known: Known,
 }
 
 impl Recording {
     /// Begins the job, or goes on with it.
-    pub(crate) async fn open(state: StateDir, plan: &BTreeMap<String, String>) -> Result<Self> {
-        let manifest = state.write_manifest(plan).await?;
+    pub(crate) async fn open(job: KeptJob) -> Result<Self> {
+        let KeptJob {
+            state,
+            flags,
+            owner,
+            resume,
+            again,
+        } = job;
+        let (owner, plan) = (&owner, &flags);
+        let books = state.claim(Claim { owner, resume, plan }).await?;
+        if let Some(from) = books.taken_from() {
+            tracing::warn!(
+                "the books in {} were taken over from `{from}`: what was settled for it stays settled",
+                state.address()
+            );
+        }
+        let mut manifest = state.open_manifest().await?;
+        if again && manifest.is_sealed() {
+            manifest.list_again();
+        }
         let before = manifest.reached();
+        let known = if manifest.is_sealed() || manifest.listing() == 1 {
+            Known::default()
+        } else {
+            Known::of(&state).await?
+        };
         if before.items > 0 {
             tracing::info!(
                 items = before.items,
@@ -52,9 +81,26 @@ impl Recording {
         }
         Ok(Self {
             state,
+            books,
             manifest,
             before,
+            known,
         })
+    }
+
+    /// The lives that the job's books have had.
+    pub(crate) fn books(&self) -> &Books {
+        &self.books
+    }
+
+    /// The life that items carry.
+    pub(crate) fn life(&self) -> Option<String> {
+        self.books.life().map(|life| life.id.clone())
+    }
+
+    /// Whether the job was listed to its end before, and is listed for what is new since.
+    pub(crate) fn is_again(&self) -> bool {
+        self.manifest.listing() > 1
     }
 
     /// Whether the job's listing came to its end before.
@@ -89,6 +135,8 @@ impl Recording {
         let mut count = 0;
         while let Some(mut items) = manifest.next().await? {
             items.retain(|item| !settled.contains(item.seq));
+            // The books may have been taken over since they were written.
+            items.iter_mut().for_each(|item| item.life = self.life());
             count += items.len();
             if !outlet.offer(items).await? {
                 return Ok(false);
@@ -106,6 +154,7 @@ impl Recording {
         let mut numbering = Numbering::after(terms, self.before.into());
         let mut age_max = FIRST_PART_AGE;
         let mut source = Source {
+            known: std::mem::take(&mut self.known),
             pages,
             rest: Vec::new().into_iter(),
         };
@@ -126,6 +175,9 @@ impl Recording {
 
     /// Ends the manifest: everything was listed.
     pub(crate) async fn seal(&mut self) -> Result<()> {
+        if self.is_again() && self.manifest.reached() == self.before {
+            tracing::info!("nothing is new since the job was listed to its end");
+        }
         let Seal {
             items,
             parts,
@@ -147,6 +199,8 @@ impl Recording {
 /// Objects that were listed and are not in a part yet.
 struct Source {
     pages: Receiver<Vec<Found>>,
+    /// What is known from before is passed over.
+    known: Known,
     /// The rest of the page that the last part ended in.
     rest: std::vec::IntoIter<Found>,
 }
@@ -171,6 +225,9 @@ impl Source {
                 self.rest = page.into_iter();
                 continue;
             };
+            if self.known.has(&found.object) {
+                continue;
+            }
             deadline.get_or_insert_with(|| Instant::now() + age_max);
             cursors.insert(found.prefix.to_string(), found.object.uri.key().to_owned());
             items.extend(numbering.items(found));

@@ -3,7 +3,7 @@
 use std::{io, path::Path, sync::atomic::Ordering::Relaxed};
 
 use anyhow::{Context as _, Result, ensure};
-use pf_state::Seal;
+use pf_state::{Books, Seal};
 use pf_storage::{ListRequest, ObjectUri, Storage};
 use pf_telemetry::{Health, Shutdown, server::Server};
 use pf_work::discovery::Discovered;
@@ -34,8 +34,12 @@ pub(crate) enum Outcome {
     Interrupted,
     /// How the job stands that was looked at.
     Verified(Verdict),
-    /// Some records could not be given back whole.
+    /// Some records could not be given back whole, or objects not as they are.
     LeftOut,
+    /// Nothing belongs to the job, and that is not allowed.
+    Empty,
+    /// More records were rejected than are allowed.
+    BudgetSpent,
 }
 
 /// Lists and offers everything that the plan selects, and tells of it meanwhile where the plan says so.
@@ -66,6 +70,8 @@ async fn discover(plan: Plan, totals: Totals, health: &Health, shutdown: &Shutdo
         splitting,
         objects_max,
         job,
+        run,
+        allow_empty,
         dry_run,
         destination,
         state,
@@ -87,10 +93,12 @@ async fn discover(plan: Plan, totals: Totals, health: &Health, shutdown: &Shutdo
         && (recording.is_sealed() || !reader_is_there)
     {
         tell_of_earlier_run(recording, reader_is_there);
-        if reader_is_there {
-            summarise(summary.as_deref(), job, recording.before().into()).await?;
+        if !reader_is_there {
+            return Ok(Outcome::Complete);
         }
-        return Ok(Outcome::Complete);
+        let offered = recording.before().into();
+        summarise(summary.as_deref(), job, offered, Some(recording.books())).await?;
+        return Ok(unless_empty(offered, allow_empty));
     }
     let cursors = writer.recording.as_ref().map(Recording::cursors).unwrap_or_default();
     let counts = Counts::default();
@@ -116,8 +124,12 @@ async fn discover(plan: Plan, totals: Totals, health: &Health, shutdown: &Shutdo
     }
     health.set_ready(true);
     let (sender, receiver) = mpsc::channel(listing::PAGES_WAITING_MAX);
+    let books = writer.recording.as_ref().map(|recording| recording.books().clone());
+    let is_again = writer.recording.as_ref().is_some_and(Recording::is_again);
     let terms = Terms {
         job: job.clone(),
+        life: writer.recording.as_ref().and_then(Recording::life),
+        run,
         naming,
         objects_max,
         totals,
@@ -154,19 +166,36 @@ async fn discover(plan: Plan, totals: Totals, health: &Health, shutdown: &Shutdo
         recording.seal().await?;
     }
     if !offered.reader_left {
-        summarise(summary.as_deref(), job, offered).await?;
+        summarise(summary.as_deref(), job, offered, books.as_ref()).await?;
     }
     warn_of_folders(&counts);
-    if counts.matched.load(Relaxed) == 0 && offered.items == 0 {
+    if counts.matched.load(Relaxed) == 0 && (offered.items == 0 || is_again) {
         warn_of_nothing(&counts, &root.to_string());
     }
-    Ok(Outcome::Complete)
+    Ok(if offered.reader_left {
+        Outcome::Complete
+    } else {
+        unless_empty(offered, allow_empty)
+    })
+}
+
+/// A job to which nothing belongs may be a slip of the pen, and is no plain success.
+fn unless_empty(offered: Offered, allow_empty: bool) -> Outcome {
+    if offered.items > 0 || allow_empty {
+        return Outcome::Complete;
+    }
+    tracing::warn!("nothing belongs to the job: if that is as it should be, say --allow-empty");
+    Outcome::Empty
 }
 
 /// Tells whoever waits for it how much there is in all.
-async fn summarise(file: Option<&Path>, job: String, offered: Offered) -> Result<()> {
+async fn summarise(file: Option<&Path>, job: String, offered: Offered, books: Option<&Books>) -> Result<()> {
+    let life = books.and_then(Books::life);
     let discovered = Discovered {
         job,
+        owner: life.map(|life| life.owner.clone()),
+        life: life.map(|life| life.id.clone()),
+        resumed_from: books.and_then(Books::taken_from).map(str::to_owned),
         items: offered.items,
         objects: offered.objects,
         object_bytes: offered.bytes,
@@ -193,8 +222,8 @@ impl Writer {
         see_root(storage, root).await?;
         let (recording, reader_is_there) = match state {
             None => (None, true),
-            Some(KeptJob { state, flags }) => {
-                let recording = Recording::open(state, &flags).await?;
+            Some(job) => {
+                let recording = Recording::open(job).await?;
                 let reader_is_there = recording.catch_up(&outlet).await?;
                 (Some(recording), reader_is_there)
             }
@@ -226,7 +255,13 @@ fn tell_of_earlier_run(recording: &Recording, reader_is_there: bool) {
         items, objects, bytes, ..
     } = recording.before();
     if reader_is_there {
-        tracing::info!(items, objects, bytes, "the job was listed to its end by an earlier run");
+        tracing::warn!(
+            items,
+            objects,
+            bytes,
+            "the job was listed to its end by an earlier run, so nothing new is looked for: --again adds what is new since, \
+             and another --job begins anew"
+        );
     } else {
         tracing::info!("the reader of the items left before the end");
     }

@@ -16,9 +16,14 @@ Examples:
       --sqs-dead-letter-queue-url https://sqs.eu-central-1.amazonaws.com/123456789012/logs-dead \\
       | jq .missing_ranges
 
-Exit codes: 0 every item is completed; 2 every item is settled, some as dead letters; 1 items are
-missing, the discovery has not ended, records are unaccounted for, or the state can't be read; 64 bad
-usage.";
+  At most one record in a hundred may be rejected:
+    pf-discoverer verify --state s3://logs-state/ --job logs/2024 --max-rejected 1%
+
+Exit codes: 0 every item is completed, and every record that was to arrive did; 2 every item is settled,
+but items or records are dead letters, or the sink dropped records or put them elsewhere, or nothing
+matched (without --allow-empty); 3 more records were rejected than --max-rejected; 1 items are missing,
+an object's ranges do not cover it, rejected records are not kept, the discovery has not ended, records
+are unaccounted for, or the state can't be read; 64 bad usage.";
 
 const REDRIVE_EXAMPLES: &str = "\
 Examples:
@@ -29,19 +34,24 @@ Examples:
     pf-discoverer redrive --dead-items --state s3://logs-state/ --job logs --destination sqs \\
       --sqs-queue-url https://sqs.eu-central-1.amazonaws.com/123456789012/logs
 
+  Ingest objects that changed since they were discovered as they are now:
+    pf-discoverer redrive --dead-items --as-they-are --state s3://logs-state/ --job logs |
+      pf-worker --state s3://logs-state/
+
   See the records that were given up, and their reasons:
     pf-discoverer redrive --records --letters --state s3://logs-state/ --job logs | jq .reason
 
 Exit codes: 0 all of it was offered, also if there was nothing; 1 failed or interrupted; 2 some records
-could not be given back whole; 64 bad usage.";
+could not be given back whole, or some objects not as they are; 64 bad usage.";
 
 /// What to do instead of listing.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
     /// Compare what was discovered with what was settled.
     ///
-    /// Reads the manifest and the ledger in the state directory: every item must be settled, and of every record that was
-    /// read it must be known what became of it. Prints a table on a terminal and JSON in a pipe.
+    /// Reads the manifest and the ledger in the state directory: every item must be settled, the ranges of each object must
+    /// cover it, of every record that was read it must be known what became of it, and every rejected record must be kept.
+    /// Settlements of another job that had the name before do not count, nor do its dead letters. Prints a table on a terminal and JSON in a pipe.
     #[command(term_width = 100, after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
     /// Offer items of a job again, or give back its rejected records.
@@ -95,6 +105,15 @@ pub(crate) struct VerifyArgs {
     /// reads a container's last words [default: nowhere].
     #[arg(long, value_name = "FILE", env = "PF_SUMMARY", hide_env_values = true)]
     pub(crate) summary: Option<PathBuf>,
+
+    /// How many records may be rejected over the whole job, by workers or by the sink: a number, or a part of all records
+    /// as 1% [default: any number].
+    #[arg(long, value_name = "COUNT|P%", env = "PF_MAX_REJECTED", hide_env_values = true)]
+    pub(crate) max_rejected: Option<String>,
+
+    /// A job to which nothing belongs is complete [default: exit code 2].
+    #[arg(long, env = "PF_ALLOW_EMPTY", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(crate) allow_empty: bool,
 }
 
 /// Flags of `redrive`.
@@ -105,6 +124,12 @@ pub(crate) struct RedriveArgs {
 
     #[command(flatten)]
     pub(crate) choice: ChoiceArgs,
+
+    /// Look at each object anew and offer it with its present version and size under the same number, where it changed since
+    /// it was discovered. Says how to find in Elasticsearch what the version before left there [default: the version that
+    /// was discovered].
+    #[arg(long, env = "PF_AS_THEY_ARE", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(crate) as_they_are: bool,
 
     /// With --records, write each with its object, ordinal, stage and reason as one line of JSON, instead of the record
     /// alone [default: the record alone].

@@ -67,6 +67,8 @@ fn unavailable() -> Error {
 
 fn terms(objects_max: Option<u64>) -> Terms {
     Terms {
+        life: None,
+        run: 1,
         job: "j".to_owned(),
         naming: Naming {
             format: Format::Auto,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, process::Output};
 
 use pf_e2e::S3;
-use pf_state::{Outcome, RecordDeadLetter, Settled, Stage, StateDir, manifest::Addition};
+use pf_state::{Delivery, Outcome, RecordDeadLetter, Settled, Stage, StateDir, manifest::Addition};
 use pf_storage::{ObjectUri, Options, Storage, store::AccessKey};
 use pf_work::{Compression, Counts, Format, WorkItem, item::VERSION};
 use serde_json::Value;
@@ -44,9 +44,8 @@ fn item(seq: u64) -> WorkItem {
 fn settled(seq: u64, outcome: Outcome) -> Settled {
     let counts = Counts {
         records_in: 10,
-        records_out: 8,
+        records_out: 9,
         records_filtered: 1,
-        records_rejected: 1,
         ..Counts::default()
     };
     Settled {
@@ -54,6 +53,7 @@ fn settled(seq: u64, outcome: Outcome) -> Settled {
         outcome,
         counts,
         object_rows: None,
+        by: Delivery::default(),
     }
 }
 
@@ -99,11 +99,14 @@ impl Job {
         assert_success(&output);
         let text = String::from_utf8(output.stdout).unwrap();
         let items = text.lines().map(|line| WorkItem::from_json(line).unwrap());
+        let books = self.runtime.block_on(self.state.books()).unwrap();
         items
             .map(|found| {
                 assert!(found.enqueued_at > jiff::Timestamp::UNIX_EPOCH, "it is offered now");
                 let seq = found.seq;
                 let expected = WorkItem {
+                    life: books.life().map(|life| life.id.clone()),
+                    returns: 1,
                     enqueued_at: found.enqueued_at,
                     ..item(seq)
                 };
@@ -140,7 +143,7 @@ fn a_job_whose_items_are_all_completed_is_verified() {
     assert_eq!(report["verdict"], "complete");
     assert_eq!((&report["expected"], &report["settled"]), (&10.into(), &10.into()));
     let records = ["records_in", "records_out", "records_filtered", "records_rejected"];
-    assert_eq!(records.map(|name| report[name].as_u64().unwrap()), [100, 80, 10, 10]);
+    assert_eq!(records.map(|name| report[name].as_u64().unwrap()), [100, 90, 10, 0]);
     assert!(job.redrive("--missing").is_empty() && job.redrive("--dead-items").is_empty());
 }
 
@@ -209,6 +212,7 @@ fn rejected_records_come_back_as_they_were() {
         reason: "mapping".to_owned(),
         raw: raw.to_vec(),
         record_bytes,
+        by: Delivery::default(),
     };
     let letters = [
         letter(0, b"{\"a\": 1.0}", None),
@@ -234,6 +238,183 @@ fn rejected_records_come_back_as_they_were() {
         (&lines[1]["reason"], &lines[1]["ordinal"]),
         (&"mapping".into(), &10.into())
     );
+}
+
+/// A completed item with one rejected record.
+fn rejecting(seq: u64) -> Settled {
+    let completed = settled(seq, Outcome::Completed);
+    let counts = Counts {
+        records_out: 8,
+        records_rejected: 1,
+        ..completed.counts
+    };
+    Settled { counts, ..completed }
+}
+
+fn letter_of(seq: u64, ordinal: u64) -> RecordDeadLetter {
+    RecordDeadLetter {
+        seq,
+        uri: format!("s3://logs/{seq}.ndjson"),
+        etag: None,
+        ordinal,
+        stage: Stage::Index,
+        reason: "mapping".to_owned(),
+        raw: b"{}".to_vec(),
+        record_bytes: None,
+        by: Delivery::default(),
+    }
+}
+
+#[test]
+fn rejected_records_are_no_plain_success_and_must_all_be_kept() {
+    let job = Job::new(true);
+    job.settle(&(0..10).map(rejecting).collect::<Vec<_>>());
+    let (report, code) = job.verify();
+    assert_eq!((code, &report["verdict"]), (1, &"incomplete".into()));
+    assert_eq!(report["records_not_kept"], 10);
+
+    let writer = job.state.write_dead_letters("pod");
+    // One of them twice, as of an item that was delivered twice.
+    let letters: Vec<_> = (0..9).map(|seq| letter_of(seq, 3)).chain([letter_of(0, 3)]).collect();
+    job.runtime.block_on(writer.store(&letters)).unwrap();
+    let output = job.run("verify", &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("1 rejected records are not kept"), "{told}");
+
+    job.runtime.block_on(writer.store(&[letter_of(9, 3)])).unwrap();
+    let (report, code) = job.verify();
+    assert_eq!((code, &report["verdict"]), (2, &"complete_with_dead_letters".into()));
+}
+
+#[test]
+fn more_rejected_records_than_the_job_may_have_are_exit_code_3_and_in_the_summary() {
+    let job = Job::new(true);
+    job.settle(&(0..10).map(rejecting).collect::<Vec<_>>());
+    let writer = job.state.write_dead_letters("pod");
+    let letters: Vec<_> = (0..10).map(|seq| letter_of(seq, 3)).collect();
+    job.runtime.block_on(writer.store(&letters)).unwrap();
+    let file = job.folder.path().join("summary.json");
+    for (limit, code) in [("10", 2), ("10%", 2), ("9", 3), ("9.9%", 3), ("100,0%", 3)] {
+        let output = job.run(
+            "verify",
+            &["--max-rejected", limit, "--summary", file.to_str().unwrap()],
+        );
+        assert_eq!(output.status.code(), Some(code), "{limit}");
+        let summary = std::fs::read_to_string(&file).unwrap();
+        let spent = pf_work::proof::Summary::from_json(&summary).unwrap().budget_spent;
+        assert_eq!(spent.is_some(), code == 3, "{limit}: {summary}");
+    }
+    assert_eq!(job.run("verify", &["--max-rejected", "some"]).status.code(), Some(64));
+}
+
+#[test]
+fn ranges_that_do_not_cover_their_object_are_told_by_its_name() {
+    let ranged = |seq: u64| WorkItem {
+        uri: "s3://logs/split.ndjson".to_owned(),
+        size_bytes: 100,
+        range: Some(pf_work::ByteRange {
+            start: seq * 50,
+            end: seq * 50 + 50,
+        }),
+        ..item(seq)
+    };
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().to_str().unwrap().to_owned();
+    let state = StateDir::new(Storage::new(Options::default()), &ObjectUri::File { path }, JOB);
+    let root = format!("file://{}", folder.path().display());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut manifest = state.write_manifest(&BTreeMap::new()).await.unwrap();
+        let addition = Addition {
+            objects: 1,
+            bytes: 100,
+            cursors: BTreeMap::new(),
+            items: (0..2).map(ranged).collect(),
+        };
+        manifest.add(addition).await.unwrap();
+        manifest.seal().await.unwrap();
+    });
+    let spans = |seq, span_bytes| {
+        let completed = settled(seq, Outcome::Completed);
+        let counts = Counts {
+            span_bytes,
+            ..completed.counts
+        };
+        Settled { counts, ..completed }
+    };
+    let verify = || command(&["verify", "--state", &root, "--job", JOB]).output().unwrap();
+    let settle = |all: &[Settled]| runtime.block_on(state.write_ledger("pod").record(all)).unwrap();
+    settle(&[spans(0, 55), spans(1, 44)]);
+    let output = verify();
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.contains("s3://logs/split.ndjson: the lines that were read take 99 of its 100 bytes"),
+        "{told}"
+    );
+}
+
+#[test]
+fn settlements_and_letters_of_another_life_count_for_nothing() {
+    let job = Job::new(true);
+    let elsewhere = |life: &str| Delivery {
+        life: Some(life.to_owned()),
+        ..Delivery::default()
+    };
+    let all: Vec<_> = (0..10)
+        .map(|seq| Settled {
+            by: elsewhere("another"),
+            ..settled(seq, Outcome::Completed)
+        })
+        .collect();
+    job.settle(&all);
+    let (report, code) = job.verify();
+    assert_eq!(
+        (code, &report["settled"], &report["settled_elsewhere"]),
+        (1, &0.into(), &10.into())
+    );
+    assert_eq!(report["records_out"], 0);
+    let books = job.runtime.block_on(job.state.books()).unwrap();
+    let life = &books.life().unwrap().id;
+    let all: Vec<_> = (0..10)
+        .map(|seq| Settled {
+            by: elsewhere(life),
+            ..settled(seq, Outcome::Completed)
+        })
+        .collect();
+    job.settle(&all);
+    assert_eq!(job.verify().1, 0);
+}
+
+#[test]
+fn a_record_that_was_kept_in_part_is_given_back_from_its_place_in_the_object() {
+    let job = Job::new(true);
+    let path = job.folder.path().join("object.ndjson");
+    let long = format!("{{\"text\":\"{}\"}}", "x".repeat(100_000));
+    std::fs::write(&path, format!("{{}}\n{long}\n{{}}\n")).unwrap();
+    let uri = format!("file://{}", path.display());
+    let storage = Storage::new(Options::default());
+    let etag = job.runtime.block_on(storage.head(&uri.parse().unwrap())).unwrap().etag;
+    let cut = |ordinal, raw: &str, etag: &str| RecordDeadLetter {
+        uri: uri.clone(),
+        etag: Some(etag.to_owned()),
+        raw: raw.as_bytes().to_vec(),
+        record_bytes: Some(long.len() as u64),
+        ..letter_of(3, ordinal)
+    };
+    let letters = [
+        cut(3, &long[..1000], &etag),
+        cut(4, "not what is there", &etag),
+        cut(5, &long[2..1000], "another"),
+    ];
+    let writer = job.state.write_dead_letters("pod");
+    job.runtime.block_on(writer.store(&letters)).unwrap();
+    let output = job.run("redrive", &["--records"]);
+    assert_eq!(output.stdout, format!("{long}\n").into_bytes());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("ordinal=4") && told.contains("ordinal=5"), "{told}");
+    assert_eq!(output.status.code(), Some(2));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use pf_e2e::{S3, Sqs};
-use pf_state::{Outcome, Settled, StateDir};
+use pf_state::{Delivery, Outcome, Settled, StateDir};
 use pf_storage::{ObjectUri, Options, Storage};
 use pf_work::{
     Counts, WorkItem,
@@ -20,17 +20,17 @@ use tempfile::TempDir;
 
 use super::program::{Run, command};
 
-const JOB: &str = "kept";
+pub(crate) const JOB: &str = "kept";
 const PART: u64 = 64 * 1024;
 
 /// A folder to list, and one to keep the job in.
-struct Place {
-    folder: TempDir,
-    runtime: tokio::runtime::Runtime,
+pub(crate) struct Place {
+    pub(crate) folder: TempDir,
+    pub(crate) runtime: tokio::runtime::Runtime,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = TempDir::new().unwrap();
         fs::create_dir(folder.path().join("data")).unwrap();
         Self {
@@ -48,7 +48,7 @@ impl Place {
         place
     }
 
-    fn put(&self, key: &str, bytes: u64) {
+    pub(crate) fn put(&self, key: &str, bytes: u64) {
         let path = self.folder.path().join("data").join(key);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         File::create(path).unwrap().set_len(bytes).unwrap();
@@ -63,7 +63,7 @@ impl Place {
             .to_vec()
     }
 
-    fn run(&self, more: &[&str]) -> Run {
+    pub(crate) fn run(&self, more: &[&str]) -> Run {
         let flags = self.flags();
         let flags: Vec<&str> = flags.iter().map(String::as_str).chain(more.iter().copied()).collect();
         let output = {
@@ -100,13 +100,13 @@ impl Place {
         read
     }
 
-    fn state(&self) -> StateDir {
+    pub(crate) fn state(&self) -> StateDir {
         let path = format!("{}/state", self.folder.path().display());
         StateDir::new(Storage::new(Options::default()), &ObjectUri::File { path }, JOB)
     }
 
     /// The manifest, and whether it is sealed.
-    fn manifest(&self) -> (Vec<WorkItem>, bool) {
+    pub(crate) fn manifest(&self) -> (Vec<WorkItem>, bool) {
         self.runtime.block_on(async {
             let mut reader = self.state().read_manifest(0).await.unwrap();
             let mut items = Vec::new();
@@ -117,7 +117,7 @@ impl Place {
         })
     }
 
-    fn settle(&self, seqs: impl IntoIterator<Item = u64>) {
+    pub(crate) fn settle(&self, seqs: impl IntoIterator<Item = u64>) {
         let settled: Vec<Settled> = seqs
             .into_iter()
             .map(|seq| Settled {
@@ -125,6 +125,7 @@ impl Place {
                 outcome: Outcome::Completed,
                 counts: Counts::default(),
                 object_rows: None,
+                by: Delivery::default(),
             })
             .collect();
         let ledger = self.state().write_ledger("pod");
@@ -132,7 +133,7 @@ impl Place {
     }
 }
 
-fn seqs(items: &[Value]) -> Vec<u64> {
+pub(crate) fn seqs(items: &[Value]) -> Vec<u64> {
     items.iter().map(|item| item["seq"].as_u64().unwrap()).collect()
 }
 
@@ -281,7 +282,7 @@ fn other_flags_are_refused_before_anything_is_listed() {
     place.put("a.ndjson", 5);
     place.run(&[]);
     let run = place.run(&["--pattern", "*.gz"]);
-    assert_eq!((run.code, run.items.len()), (1, 0));
+    assert_eq!((run.code, run.items.len()), (4, 0));
     assert!(
         run.stderr.contains("--pattern was not given, now `*.gz`"),
         "{}",
@@ -323,11 +324,15 @@ fn the_summary_tells_of_the_whole_job_also_after_a_run_that_was_stopped() {
         let discovered = Discovered::from_json(&fs::read_to_string(&file).unwrap()).unwrap();
         let all = Discovered {
             job: JOB.to_owned(),
+            owner: Some(JOB.to_owned()),
+            life: discovered.life.clone(),
+            resumed_from: None,
             items: 2000,
             objects: 4,
             object_bytes: 2000 * PART,
         };
         assert_eq!(discovered, all, "{run}");
+        assert!(discovered.life.is_some(), "{run}");
         fs::remove_file(&file).unwrap();
     }
 }

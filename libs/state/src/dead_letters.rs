@@ -1,18 +1,23 @@
 //! Record dead letters: records that were given up, with the reason and their bytes, to be looked at and tried again.
 //!
 //! They are stored before their item is settled, so a record may be here more than once when its item was delivered more
-//! than once. Readers take each once, by item and ordinal.
+//! than once. Readers take each once, by item and ordinal, and only where the delivery that settled the item lets it stand:
+//! what an earlier delivery gave up, and the one that counts took, is in the sink.
 
-use std::{borrow::Cow, collections::HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures::{TryStreamExt as _, stream::BoxStream};
+use roaring::RoaringTreemap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use tokio::sync::Mutex;
 
 use crate::{
-    Result, StateDir,
-    growing::{Entries, Growing},
+    Delivery, Ledger, LedgerReader, Result, StateDir,
+    growing::{Entries, Growing, last_generations},
     part::{Kind, Part},
 };
 
@@ -58,6 +63,9 @@ pub struct RecordDeadLetter {
     /// How long the record is, if that is more than is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record_bytes: Option<u64>,
+    /// Which delivery gave it up.
+    #[serde(flatten)]
+    pub by: Delivery,
 }
 
 /// `raw` where it is text, else `raw_base64`.
@@ -150,6 +158,48 @@ impl DeadLetterWriter {
 pub struct DeadLetterReader {
     parts: BoxStream<'static, Result<Vec<RecordDeadLetter>>>,
     seen: HashSet<(u64, u64)>,
+    standing: Standing,
+    superseded: u64,
+}
+
+/// What the settlements say of letters.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    settled: RoaringTreemap,
+    /// Of items that reject: by whom they were settled, and how many records are rejected.
+    rejecting: HashMap<u64, (Delivery, u64)>,
+}
+
+impl LedgerReader {
+    /// What the settlements say of letters: some dozen bytes for each item with rejected records.
+    pub async fn standing_letters(&self, ledger: &Ledger) -> Result<Standing> {
+        let mut rejecting = HashMap::new();
+        self.standing(&ledger.rejecting, |settled| {
+            if settled.counts.records_rejected > 0 {
+                rejecting.insert(settled.seq, (settled.by, settled.counts.records_rejected));
+            }
+        })
+        .await?;
+        Ok(Standing {
+            settled: ledger.settled(),
+            rejecting,
+        })
+    }
+}
+
+impl Standing {
+    /// Rejected records of each item that has any.
+    pub fn rejected(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.rejecting.iter().map(|(seq, (_, rejected))| (*seq, *rejected))
+    }
+
+    fn keeps(&self, letter: &RecordDeadLetter) -> bool {
+        match self.rejecting.get(&letter.seq) {
+            Some((by, _)) => by.keeps(&letter.by, letter.ordinal),
+            // Of what nobody settled, nobody knows better.
+            None => !self.settled.contains(letter.seq),
+        }
+    }
 }
 
 impl StateDir {
@@ -158,18 +208,31 @@ impl StateDir {
         DeadLetterWriter(Mutex::new(Growing::new(self, worker)))
     }
 
-    /// Reads the job's record dead letters, each record once. It remembers 16 bytes of each.
+    /// Reads the job's record dead letters that stand, each record once. It remembers 16 bytes of each.
     pub async fn read_dead_letters(&self) -> Result<DeadLetterReader> {
-        let parts = self.parts(self.names(FOLDER).await?, |mut part: Part<About>| {
-            if part.header.kind == Kind::DeadLetters {
-                part.rest()
-            } else {
-                Err(part.damaged("it is no part of dead letters"))
+        let reader = self.read_ledger().await?;
+        let ledger = reader.union().await?;
+        let standing = reader.standing_letters(&ledger).await?;
+        self.read_dead_letters_that(standing).await
+    }
+
+    /// The same, where it is known already what the settlements say.
+    pub async fn read_dead_letters_that(&self, standing: Standing) -> Result<DeadLetterReader> {
+        let books = self.books().await?;
+        let names = last_generations(self.names(FOLDER).await?);
+        let parts = self.parts(names, move |mut part: Part<About>| {
+            if part.header.kind != Kind::DeadLetters {
+                return Err(part.damaged("it is no part of dead letters"));
             }
+            let mut letters: Vec<RecordDeadLetter> = part.rest()?;
+            letters.retain(|letter| books.have(letter.by.life.as_deref()));
+            Ok(letters)
         });
         Ok(DeadLetterReader {
             parts,
             seen: HashSet::new(),
+            standing,
+            superseded: 0,
         })
     }
 }
@@ -178,11 +241,20 @@ impl DeadLetterReader {
     /// The next records, none behind the last one.
     pub async fn next(&mut self) -> Result<Option<Vec<RecordDeadLetter>>> {
         while let Some(mut letters) = self.parts.try_next().await? {
-            letters.retain(|letter| self.seen.insert((letter.seq, letter.ordinal)));
+            letters.retain(|letter| {
+                let stands = self.standing.keeps(letter);
+                self.superseded += u64::from(!stands);
+                stands && self.seen.insert((letter.seq, letter.ordinal))
+            });
             if !letters.is_empty() {
                 return Ok(Some(letters));
             }
         }
         Ok(None)
+    }
+
+    /// Letters so far that do not stand: the delivery that counts took their records.
+    pub fn superseded(&self) -> u64 {
+        self.superseded
     }
 }

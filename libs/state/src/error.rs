@@ -34,11 +34,67 @@ pub enum Error {
         document: String,
     },
     /// The job was begun with other flags, whose items are in the manifest already.
-    #[error("the job {job} was begun with other flags ({differences}): use those, or another --job")]
+    #[error(
+        "the job {job} was begun with other flags ({differences}): use those, or another --job or --state; its books were \
+         {standing}"
+    )]
     OtherPlan {
         /// The job.
         job: String,
         /// Which flags differ, and how.
         differences: String,
+        /// Whose the books are, since when, and how far they came.
+        standing: String,
     },
+    /// The books are another's.
+    #[error(
+        "the books of the job {job} in {place} belong to `{owner}` ({standing}): use another --state or another --job, or \
+         take them over with --resume"
+    )]
+    OtherOwner {
+        /// The job.
+        job: String,
+        /// Where the books are.
+        place: String,
+        /// Whose they are.
+        owner: String,
+        /// Since when, and how far they came.
+        standing: String,
+    },
+    /// Creating a document overwrites another of its name.
+    #[error(
+        "{place} overwrites what it is asked only to create (If-None-Match is not heeded): two discoverers would give one \
+         number to two objects, so it can't hold a state directory"
+    )]
+    NoConditionalWrites {
+        /// The place.
+        place: String,
+    },
+    /// A listing is not in the order of its names.
+    #[error(
+        "{place} lists `{behind}` behind `{name}`, and not in the order of the names' bytes: parts would be overlooked, so \
+         it can't hold a state directory"
+    )]
+    OutOfOrder {
+        /// The place.
+        place: String,
+        /// The name that came first.
+        name: String,
+        /// The name that came behind it.
+        behind: String,
+    },
+}
+
+impl Error {
+    /// Whether another try of the same meets the same: somebody must choose another place, name or plan.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::OtherPlan { .. }
+                | Self::OtherOwner { .. }
+                | Self::NoConditionalWrites { .. }
+                | Self::OutOfOrder { .. }
+                | Self::UnsupportedVersion { .. }
+        )
+    }
 }

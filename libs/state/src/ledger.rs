@@ -2,22 +2,25 @@
 //!
 //! Each part has the set of its items as Roaring bitmaps in its header and the counts of each item in its lines. An item
 //! may be settled more than once, because delivery is at least once; the union of all parts knows it once, whatever the
-//! order: completed is stronger than given up, and of equals the first delivery, which wrote the most itself, stands.
+//! order: completed is stronger than given up, then counts who knows of conflicts, then who lost the fewest records on the way
+//! (what one delivery gave up and another did not is in the sink), and of equals the first delivery, which wrote the most
+//! itself. A part is of one life of the job.
 
 mod bitmap;
+mod reader;
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use futures::TryStreamExt as _;
 use pf_work::Counts;
 use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+pub use self::reader::LedgerReader;
 use crate::{
-    Result, StateDir,
+    Delivery, Result, StateDir,
     growing::{Entries, Growing},
-    part::{Kind, Part},
+    part::Kind,
 };
 
 const FOLDER: &str = "ledger/";
@@ -54,12 +57,23 @@ pub struct Settled {
     /// Parquet: rows of the whole object, as its footer says. Over the ranges of an object, the records read add up to them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object_rows: Option<u64>,
+    /// Which delivery settled it.
+    #[serde(flatten)]
+    pub by: Delivery,
 }
 
 impl Settled {
     /// The order in which one of several settlements of an item stands for it: the least.
-    fn rank(&self) -> (&Outcome, u64, Reverse<Counts>) {
-        (&self.outcome, self.counts.records_duplicate, Reverse(self.counts))
+    ///
+    /// A conflict is only seen by the first delivery: later ones take the other record's document for their own.
+    fn rank(&self) -> (&Outcome, Reverse<u64>, u64, u64, Reverse<Counts>) {
+        (
+            &self.outcome,
+            Reverse(self.counts.records_conflicting),
+            self.counts.records_astray(),
+            self.counts.records_duplicate,
+            Reverse(self.counts),
+        )
     }
 }
 
@@ -67,6 +81,9 @@ impl Settled {
 struct About {
     job: String,
     worker: String,
+    /// The life of the job that all items are of, as far as it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    life: Option<String>,
     #[serde(with = "bitmap")]
     completed: RoaringTreemap,
     #[serde(with = "bitmap", default)]
@@ -74,6 +91,9 @@ struct About {
     /// Items of which records are unaccounted for.
     #[serde(with = "bitmap", default)]
     unbalanced: RoaringTreemap,
+    /// Items that have rejected records; absent where an older worker wrote.
+    #[serde(with = "bitmap::optional", default, skip_serializing_if = "Option::is_none")]
+    rejecting: Option<RoaringTreemap>,
     /// Sums over the lines.
     counts: Counts,
 }
@@ -81,6 +101,15 @@ struct About {
 impl About {
     fn seqs(&self) -> RoaringTreemap {
         &self.completed | &self.dead
+    }
+
+    /// Items that may have rejected records.
+    fn rejecting(&self) -> RoaringTreemap {
+        match &self.rejecting {
+            Some(rejecting) => rejecting.clone(),
+            None if self.counts.records_rejected == 0 => RoaringTreemap::new(),
+            None => self.seqs(),
+        }
     }
 }
 
@@ -105,6 +134,11 @@ impl Entries for Items {
     fn take(&mut self, more: &mut &[Settled]) {
         while self.0.len() < PART_ITEMS_MAX
             && let Some((first, rest)) = more.split_first()
+            && self
+                .0
+                .values()
+                .next()
+                .is_none_or(|known| known.by.life == first.by.life)
         {
             self.settle(first.clone());
             *more = rest;
@@ -115,11 +149,14 @@ impl Entries for Items {
         let mut about = About {
             job: job.to_owned(),
             worker: worker.to_owned(),
+            life: self.0.values().next().and_then(|settled| settled.by.life.clone()),
             completed: RoaringTreemap::new(),
             dead: RoaringTreemap::new(),
             unbalanced: RoaringTreemap::new(),
+            rejecting: None,
             counts: Counts::default(),
         };
+        let mut rejecting = RoaringTreemap::new();
         for settled in self.0.values() {
             let set = match settled.outcome {
                 Outcome::Completed => &mut about.completed,
@@ -129,8 +166,12 @@ impl Entries for Items {
             if !settled.counts.balances() {
                 about.unbalanced.insert(settled.seq);
             }
+            if settled.counts.records_rejected > 0 {
+                rejecting.insert(settled.seq);
+            }
             about.counts += settled.counts;
         }
+        about.rejecting = Some(rejecting);
         about
     }
 
@@ -164,8 +205,16 @@ pub struct Ledger {
     pub reasons: BTreeMap<u64, String>,
     /// Settled items whose records are not all accounted for. It is empty, or something is wrong with a worker.
     pub unbalanced: RoaringTreemap,
+    /// Items that may have rejected records.
+    pub rejecting: RoaringTreemap,
     /// Sums over all settled items, each once.
     pub counts: Counts,
+    /// Of these, the sums over items that were settled for an earlier owner of the books.
+    pub counts_before: Counts,
+    /// Items that were settled for an earlier owner of the books.
+    pub items_before: u64,
+    /// Settlements of lives that these books do not have: another job of the name had the place before. They count nowhere.
+    pub foreign: u64,
     /// Settlements of items that were settled before: deliveries that were one too many.
     pub repeats: u64,
     /// Parts read.
@@ -178,34 +227,17 @@ impl Ledger {
         &self.completed | &self.dead
     }
 
-    /// Takes an item for given up that nobody settled: one that is in the dead-letter queue without a worker's doing.
-    pub fn give_up(&mut self, seq: u64, reason: String) {
-        if !self.completed.contains(seq) && self.dead.insert(seq) {
+    /// Takes an item for given up that nobody settled: one that is in the dead-letter queue without a worker's doing. False
+    /// where it is settled already.
+    pub fn give_up(&mut self, seq: u64, reason: String) -> bool {
+        let is_new = !self.completed.contains(seq) && self.dead.insert(seq);
+        if is_new {
             self.reasons.insert(seq, reason);
             if self.reasons.len() > REASONS_MAX {
                 self.reasons.pop_last();
             }
         }
-    }
-
-    /// Counts an item that was not counted yet.
-    fn count(&mut self, settled: Settled) {
-        let Settled {
-            seq,
-            outcome,
-            counts,
-            object_rows: _,
-        } = settled;
-        if !counts.balances() {
-            self.unbalanced.insert(seq);
-        }
-        self.counts += counts;
-        match outcome {
-            Outcome::Completed => {
-                self.completed.insert(seq);
-            }
-            Outcome::DeadLetter { reason } => self.give_up(seq, reason),
-        }
+        is_new
     }
 
     /// Of the items 0 to `items`, those that nobody settled.
@@ -224,62 +256,6 @@ impl StateDir {
 
     /// Reads the whole ledger. Lines are only read of parts with items that were settled more than once or given up.
     pub async fn ledger(&self) -> Result<Ledger> {
-        let names = self.names(FOLDER).await?;
-        let mut headers = self.parts(names.clone(), |part: Part<About>| {
-            checked(&part).map(|()| part.header.about)
-        });
-        let mut abouts = Vec::with_capacity(names.len());
-        let mut settled = RoaringTreemap::new();
-        let mut repeated = RoaringTreemap::new();
-        let mut repeats = 0;
-        while let Some(about) = headers.try_next().await? {
-            let here = about.seqs();
-            let again = &settled & &here;
-            repeats += again.len();
-            repeated |= again;
-            settled |= here;
-            abouts.push(about);
-        }
-        let mut ledger = Ledger {
-            repeats,
-            parts: names.len() as u64,
-            ..Ledger::default()
-        };
-        let mut in_detail = Vec::new();
-        let mut in_detail_names = Vec::new();
-        for (name, about) in names.into_iter().zip(abouts) {
-            if about.dead.is_empty() && about.unbalanced.is_empty() && about.completed.is_disjoint(&repeated) {
-                ledger.counts += about.counts;
-                ledger.completed |= about.completed;
-            } else {
-                in_detail.push(about.seqs());
-                in_detail_names.push(name);
-            }
-        }
-        let mut details = self.parts(in_detail_names, |mut part: Part<About>| part.rest::<Settled>());
-        let mut best: BTreeMap<u64, Settled> = BTreeMap::new();
-        for seqs in in_detail {
-            let lines = details.try_next().await?.unwrap_or_default();
-            // The part may have grown since its header was read; what is new is left for the next reading.
-            for line in lines.into_iter().filter(|line| seqs.contains(line.seq)) {
-                if !repeated.contains(line.seq) {
-                    ledger.count(line);
-                } else if best.get(&line.seq).is_none_or(|known| line.rank() < known.rank()) {
-                    best.insert(line.seq, line);
-                }
-            }
-        }
-        for line in best.into_values() {
-            ledger.count(line);
-        }
-        Ok(ledger)
-    }
-}
-
-fn checked(part: &Part<About>) -> Result<()> {
-    if part.header.kind == Kind::Ledger {
-        Ok(())
-    } else {
-        Err(part.damaged("it is no part of a ledger"))
+        self.read_ledger().await?.union().await
     }
 }

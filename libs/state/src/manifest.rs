@@ -6,6 +6,9 @@
 //!
 //! A discoverer that was stopped reads what is there and goes on where it ends. For that each part says how far the listing
 //! had come: a cursor for each prefix that its items are from.
+//!
+//! A sealed manifest may be gone on with by a further *listing*, for what is new since: its parts lie behind the seal, under
+//! names of their own, and end in a seal of their own. The manifest is complete when its last listing is sealed.
 
 mod reader;
 
@@ -17,15 +20,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::reader::ManifestReader;
 use crate::{
-    Error, Result, StateDir,
-    part::{self, Kind, Part, VERSION},
+    Claim, Error, Result, StateDir,
+    part::{self, Kind, Part},
     state_dir::computed,
 };
 
 pub(crate) const FOLDER: &str = "manifest/";
-const PLAN: &str = "plan.json";
-const DELIVERY: &str = "delivery.json";
-const OFFERED: &str = "offered.json";
 
 /// The end of a manifest that is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,15 +46,27 @@ pub(crate) struct About {
     job: String,
     /// The process that wrote it: what else is the same by chance is told apart by this.
     writer: String,
+    /// Which listing it is of, from 1.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    listing: u64,
     first_seq: u64,
     objects: u64,
     bytes: u64,
-    /// Parts before the seal.
+    /// Parts before the seal, over all listings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     parts: Option<u64>,
     /// By prefix that was listed: the last key whose items are here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     cursors: BTreeMap<String, String>,
+}
+
+fn first() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives references")]
+fn is_first(listing: &u64) -> bool {
+    *listing == 1
 }
 
 /// What one part adds.
@@ -75,33 +87,30 @@ pub struct Addition {
 pub struct ManifestWriter {
     state: StateDir,
     writer: String,
+    listing: u64,
+    /// Whether the listing has a part already.
+    is_begun: bool,
     reached: Seal,
     cursors: BTreeMap<String, String>,
     is_sealed: bool,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct PlanFile {
-    v: u32,
-    job: String,
-    plan: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct OfferedFile {
-    v: u32,
-    job: String,
-    offered: u64,
-}
-
 impl StateDir {
-    /// Opens the manifest to go on with it, or begins it. `plan` is everything that the choice and the numbers of items
-    /// depend on: a job that was begun with another one is refused.
+    /// Begins the manifest of a job that is its own owner, or opens it to go on with it.
     pub async fn write_manifest(&self, plan: &BTreeMap<String, String>) -> Result<ManifestWriter> {
-        self.agree(PLAN, plan).await?;
+        let owner = self.job();
+        let resume = false;
+        self.claim(Claim { owner, resume, plan }).await?;
+        self.open_manifest().await
+    }
+
+    /// Opens the manifest of claimed books, to begin it or to go on with it.
+    pub async fn open_manifest(&self) -> Result<ManifestWriter> {
         let mut writer = ManifestWriter {
             state: self.clone(),
             writer: format!("{:016x}", fastrand::u64(..)),
+            listing: 1,
+            is_begun: false,
             reached: Seal::default(),
             cursors: BTreeMap::new(),
             is_sealed: false,
@@ -111,7 +120,11 @@ impl StateDir {
             Ok((part.header, damaged))
         });
         while let Some((header, damaged)) = headers.try_next().await? {
-            if header.about.first_seq != writer.reached.items || writer.is_sealed {
+            let listing = header.about.listing;
+            if writer.is_sealed && listing == writer.listing + 1 {
+                writer.list_again();
+            }
+            if header.about.first_seq != writer.reached.items || writer.is_sealed || listing != writer.listing {
                 return Err(damaged);
             }
             match header.kind {
@@ -120,70 +133,6 @@ impl StateDir {
             }
         }
         Ok(writer)
-    }
-
-    /// Binds what becomes of records to the job: `plan` is everything that documents and where they go depend on. The first
-    /// worker's stands, and another one is refused.
-    pub async fn bind_delivery(&self, plan: &BTreeMap<String, String>) -> Result<()> {
-        self.agree(DELIVERY, plan).await
-    }
-
-    async fn agree(&self, document: &str, plan: &BTreeMap<String, String>) -> Result<()> {
-        let ours = PlanFile {
-            v: VERSION,
-            job: self.job().to_owned(),
-            plan: plan.clone(),
-        };
-        let bytes = serde_json::to_vec_pretty(&ours).expect("strings are always JSON");
-        if self.place().create(document, bytes.into()).await? {
-            return Ok(());
-        }
-        let address = self.place().address(document);
-        let bytes = self.place().get(document).await?;
-        let bytes = bytes.ok_or_else(|| part::damaged(&address, "it went away while it was read"))?;
-        let PlanFile { plan: theirs, .. } = part::document(&address, &bytes)?;
-        let absent = "not given";
-        let mut flags: Vec<&String> = plan.keys().chain(theirs.keys()).collect();
-        flags.sort();
-        flags.dedup();
-        let differences: Vec<String> = flags
-            .into_iter()
-            .map(|flag| (flag, theirs.get(flag), plan.get(flag)))
-            .filter(|(_, theirs, ours)| theirs != ours)
-            .map(|(flag, theirs, ours)| {
-                let show = |value: Option<&String>| value.map_or(absent.to_owned(), |value| format!("`{value}`"));
-                format!("{flag} was {}, now {}", show(theirs), show(ours))
-            })
-            .collect();
-        if differences.is_empty() {
-            return Ok(());
-        }
-        Err(Error::OtherPlan {
-            job: self.job().to_owned(),
-            differences: differences.join("; "),
-        })
-    }
-
-    /// Notes that items below `seq` are in the queue, so that a restart does not offer them again.
-    pub async fn set_offered(&self, seq: u64) -> Result<()> {
-        let file = OfferedFile {
-            v: VERSION,
-            job: self.job().to_owned(),
-            offered: seq,
-        };
-        let bytes = serde_json::to_vec(&file).expect("strings and numbers are always JSON");
-        Ok(self.place().put(OFFERED, bytes.into()).await?)
-    }
-
-    /// Items below this number were offered; some behind it may have been too.
-    pub async fn offered(&self) -> Result<u64> {
-        match self.place().get(OFFERED).await? {
-            None => Ok(0),
-            Some(bytes) => {
-                let file: OfferedFile = part::document(&self.place().address(OFFERED), &bytes)?;
-                Ok(file.offered)
-            }
-        }
     }
 }
 
@@ -196,6 +145,23 @@ impl ManifestWriter {
     /// What the manifest holds so far.
     pub fn reached(&self) -> Seal {
         self.reached
+    }
+
+    /// Which listing is being written, or was the last, from 1.
+    pub fn listing(&self) -> u64 {
+        self.listing
+    }
+
+    /// Goes on behind the seal, with a further listing. Nothing is written before its first addition.
+    ///
+    /// # Panics
+    /// When the manifest is not sealed.
+    pub fn list_again(&mut self) {
+        assert!(self.is_sealed, "one listing ends before the next begins");
+        self.listing += 1;
+        self.is_begun = false;
+        self.is_sealed = false;
+        self.cursors.clear();
     }
 
     /// Whether nothing may be added any more.
@@ -229,6 +195,7 @@ impl ManifestWriter {
         let about = About {
             job: self.state.job().to_owned(),
             writer: self.writer.clone(),
+            listing: self.listing,
             first_seq: self.reached.items,
             objects,
             bytes,
@@ -236,26 +203,31 @@ impl ManifestWriter {
             cursors,
         };
         let entries = items.len() as u64;
-        let name = part_name(self.reached.items);
+        let name = part_name(self.reached.items, self.listing);
         let (encoded, about) = computed(move || (part::encode(Kind::Manifest, &about, items.iter()), about)).await;
         self.create(&name, encoded).await?;
         self.reach(entries, about);
         Ok(())
     }
 
-    /// Ends the manifest: all items are in it.
+    /// Ends the manifest: all items are in it. A further listing that found nothing leaves no trace.
     pub async fn seal(&mut self) -> Result<Seal> {
+        if self.listing > 1 && !self.is_begun && !self.is_sealed {
+            self.listing -= 1;
+            self.is_sealed = true;
+        }
         if !self.is_sealed {
             let about = About {
                 job: self.state.job().to_owned(),
                 writer: self.writer.clone(),
+                listing: self.listing,
                 first_seq: self.reached.items,
                 objects: self.reached.objects,
                 bytes: self.reached.bytes,
                 parts: Some(self.reached.parts),
                 cursors: BTreeMap::new(),
             };
-            let name = part_name(self.reached.items);
+            let name = part_name(self.reached.items, self.listing);
             let bytes = computed(move || part::encode(Kind::Seal, &about, std::iter::empty::<()>())).await;
             self.create(&name, bytes).await?;
             self.is_sealed = true;
@@ -275,6 +247,7 @@ impl ManifestWriter {
     }
 
     fn reach(&mut self, entries: u64, about: About) {
+        self.is_begun = true;
         self.reached.items += entries;
         self.reached.parts += 1;
         self.reached.objects += about.objects;
@@ -283,7 +256,11 @@ impl ManifestWriter {
     }
 }
 
-/// Twenty digits hold every number, so that the order of names is the order of items.
-fn part_name(first_seq: u64) -> String {
-    format!("{FOLDER}{first_seq:020}.ndjson.zst")
+/// Twenty digits hold every number, so that the order of names is the order of items; and `r` lies behind the `n` of the first
+/// listing's ending.
+fn part_name(first_seq: u64, listing: u64) -> String {
+    match listing {
+        1 => format!("{FOLDER}{first_seq:020}.ndjson.zst"),
+        _ => format!("{FOLDER}{first_seq:020}.r{listing:06}.ndjson.zst"),
+    }
 }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::{
-    Place, Result,
+    Error, Place, Result, growing,
     part::{Part, damaged},
     place::{Memory, Objects},
 };
@@ -69,14 +69,26 @@ impl StateDir {
         let mut names: Vec<String> = Vec::new();
         loop {
             let page = self.place.list(prefix, names.last().map(String::as_str)).await?;
-            names.extend(page.names);
+            for name in page.names {
+                match names.last() {
+                    Some(last) if *last >= name => {
+                        return Err(Error::OutOfOrder {
+                            place: self.address(),
+                            name: last.clone(),
+                            behind: name,
+                        });
+                    }
+                    _ => names.push(name),
+                }
+            }
             if page.is_last {
                 return Ok(names);
             }
         }
     }
 
-    /// The parts of these names in their order, each given to `read` on a thread where that may take its time.
+    /// The parts of these names in their order, each given to `read` on a thread where that may take its time. Of a part that
+    /// grew and took the place of its forerunner meanwhile, the newer one is read.
     pub(crate) fn parts<About, T, Read>(&self, names: Vec<String>, read: Read) -> BoxStream<'static, Result<T>>
     where
         About: DeserializeOwned + 'static,
@@ -88,10 +100,13 @@ impl StateDir {
             .map(move |name| {
                 let (place, read) = (Arc::clone(&place), read.clone());
                 async move {
-                    let address = place.address(&name);
-                    let Some(bytes) = place.get(&name).await? else {
-                        return Err(damaged(&address, "it was taken away while it was read"));
+                    let (name, bytes) = match place.get(&name).await? {
+                        Some(bytes) => (name, bytes),
+                        None => growing::successor(&*place, &name)
+                            .await?
+                            .ok_or_else(|| damaged(&place.address(&name), "it was taken away while it was read"))?,
                     };
+                    let address = place.address(&name);
                     computed(move || Part::open(address, bytes).and_then(read)).await
                 }
             })

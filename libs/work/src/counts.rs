@@ -55,6 +55,41 @@ impl Counts {
             && self.records_conflicting <= self.records_rejected
     }
 
+    /// These without `others`, which are among them.
+    #[must_use]
+    pub fn without(self, others: Self) -> Self {
+        let Self {
+            records_in,
+            records_out,
+            records_filtered,
+            records_dropped,
+            records_redirected,
+            records_rejected,
+            records_duplicate,
+            records_updated,
+            records_conflicting,
+            span_bytes,
+            wire_bytes,
+            decompressed_bytes,
+            output_bytes,
+        } = others;
+        Self {
+            records_in: self.records_in.saturating_sub(records_in),
+            records_out: self.records_out.saturating_sub(records_out),
+            records_filtered: self.records_filtered.saturating_sub(records_filtered),
+            records_dropped: self.records_dropped.saturating_sub(records_dropped),
+            records_redirected: self.records_redirected.saturating_sub(records_redirected),
+            records_rejected: self.records_rejected.saturating_sub(records_rejected),
+            records_duplicate: self.records_duplicate.saturating_sub(records_duplicate),
+            records_updated: self.records_updated.saturating_sub(records_updated),
+            records_conflicting: self.records_conflicting.saturating_sub(records_conflicting),
+            span_bytes: self.span_bytes.saturating_sub(span_bytes),
+            wire_bytes: self.wire_bytes.saturating_sub(wire_bytes),
+            decompressed_bytes: self.decompressed_bytes.saturating_sub(decompressed_bytes),
+            output_bytes: self.output_bytes.saturating_sub(output_bytes),
+        }
+    }
+
     /// Records that were read, were to arrive and are not where they belong: with any, a job is not plainly complete.
     pub fn records_astray(&self) -> u64 {
         self.records_dropped

@@ -8,6 +8,15 @@ use serde::{Deserialize, Serialize};
 pub struct Discovered {
     /// The name that the books are kept under.
     pub job: String,
+    /// Whose the books are; absent where none are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The life of the job that its items carry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life: Option<String>,
+    /// Who had the books before, where they were taken over: what was settled then is not settled again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_from: Option<String>,
     /// Work items.
     pub items: u64,
     /// Objects that they cover.

@@ -9,9 +9,10 @@ use crate::Counts;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Every item is completed.
+    /// Every item is completed, and every record that was to arrive did.
     Complete,
-    /// Every item is settled, some as dead letters.
+    /// Every item is settled; items or records are dead letters, or were dropped or put elsewhere by the sink, or nothing
+    /// matched at all.
     CompleteWithDeadLetters,
     /// Something is missing or doesn't add up.
     Incomplete,
@@ -22,6 +23,15 @@ pub enum Verdict {
 pub struct Summary {
     /// The name that the books are kept under.
     pub job: String,
+    /// Whose the books are; absent in a summary of an older program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The life of the job that the counts are of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life: Option<String>,
+    /// Who had the books before, where they were taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_from: Option<String>,
     /// How the job stands.
     pub verdict: Verdict,
     /// Whether the discovery came to its end; if not, `expected` is what it found so far.
@@ -38,11 +48,22 @@ pub struct Summary {
     pub dead_lettered: u64,
     /// Items that nobody settled.
     pub missing: u64,
+    /// Of the settled items, those that were settled for an earlier owner; their records are not in the counts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub settled_before: u64,
+    /// How many more records were rejected than are allowed, in words, where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_spent: Option<String>,
     /// What is wrong, for a person; empty when nothing is.
     pub wrong: String,
-    /// Records and bytes of the settled items.
+    /// Records and bytes of the items that were settled for this owner.
     #[serde(flatten)]
     pub counts: Counts,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives references")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Summary {

@@ -4,8 +4,8 @@
 
 use std::{collections::BTreeMap, io, sync::Arc};
 
-use pf_state::{RecordDeadLetter, Stage};
-use pf_work::{Counts, settle::Outcome};
+use pf_state::{Delivery, RecordDeadLetter, Stage};
+use pf_work::{Counts, Lease, settle::Outcome};
 use tokio::sync::{
     OwnedSemaphorePermit, Semaphore,
     mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -75,11 +75,13 @@ impl Letters {
             Stage::Transform | Stage::Index | Stage::Other => &self.metrics.records_unindexable,
         };
         counter.inc_by(rejects.len() as u64);
-        let item = hold.tracked().item();
         let bytes: usize = rejects.iter().map(|reject| reject.raw.len() + LETTER_BYTES).sum();
         let permits = u32::try_from(bytes.min(BYTES_MAX)).expect("the bound is a small number");
         let room = Arc::clone(&self.room).acquire_many_owned(permits).await;
-        let letters = rejects.into_iter().map(|reject| letter(item, stage, reject)).collect();
+        let letters = rejects
+            .into_iter()
+            .map(|reject| letter(hold.tracked().lease(), stage, reject))
+            .collect();
         let waiting = Waiting {
             letters,
             room: room.expect("the semaphore is never closed"),
@@ -90,7 +92,8 @@ impl Letters {
     }
 }
 
-fn letter(item: &pf_work::WorkItem, stage: Stage, reject: Reject) -> RecordDeadLetter {
+fn letter(lease: &Lease, stage: Stage, reject: Reject) -> RecordDeadLetter {
+    let item = &lease.item;
     let Reject {
         ordinal,
         reason,
@@ -105,6 +108,7 @@ fn letter(item: &pf_work::WorkItem, stage: Stage, reject: Reject) -> RecordDeadL
         stage,
         reason,
         record_bytes: (record_bytes > raw.len() as u64).then_some(record_bytes),
+        by: Delivery::of(item, lease.receive_count),
         raw,
     }
 }

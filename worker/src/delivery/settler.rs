@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, future::join_all, stream};
-use pf_state::{Outcome as Ended, Settled};
+use pf_state::{Delivery, Outcome as Ended, Settled};
 use pf_work::{
     Settlement, WorkSource,
     queue::{Error, Failed, Receipt},
@@ -277,11 +277,13 @@ fn settled(item: &Settling) -> Option<Settled> {
         Settlement::DeadLetter { flaw: _, reason } => Ended::DeadLetter { reason: reason.clone() },
         Settlement::Release { .. } | Settlement::ReleaseAndStop { .. } | Settlement::Abandon => return None,
     };
+    let (lease, work) = (item.tracked.lease(), item.tracked.item());
     Some(Settled {
-        seq: item.tracked.item().seq,
+        seq: work.seq,
         outcome,
         counts: item.tracked.done().counts,
         object_rows: None,
+        by: Delivery::of(work, lease.receive_count).settling(work, item.tracked.began()),
     })
 }
 

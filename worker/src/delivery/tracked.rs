@@ -38,6 +38,8 @@ pub struct Tracked {
 #[derive(Debug)]
 struct Progress {
     track: Track,
+    /// Where reading began, if not at the item's start.
+    began: Option<Position>,
     /// What the last checkpoint says, or is being written.
     checkpointed: Done,
     checkpointed_at: Instant,
@@ -84,6 +86,7 @@ impl Tracked {
         let now = Instant::now();
         let progress = Progress {
             track: Track::resumed(done),
+            began: done.position,
             checkpointed: done,
             checkpointed_at: now,
             is_told: false,
@@ -119,6 +122,11 @@ impl Tracked {
         self.progress().track.outcome()
     }
 
+    /// Where reading began, if not at the item's start.
+    pub fn began(&self) -> Option<Position> {
+        self.progress().began
+    }
+
     /// Somebody else has the item, or will.
     pub fn lose(&self) {
         self.is_lost.store(true, Ordering::Relaxed);
@@ -126,7 +134,9 @@ impl Tracked {
 
     /// Forgets the checkpoint that it was to begin at. Nothing was read yet.
     pub fn start_over(&self) {
-        self.progress().track = Track::default();
+        let mut progress = self.progress();
+        progress.track = Track::default();
+        progress.began = None;
     }
 
     /// Why reading on is of no use, if it is of none.

@@ -15,3 +15,26 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     let bytes = BASE64_STANDARD.decode(text).map_err(D::Error::custom)?;
     RoaringTreemap::deserialize_from(&bytes[..]).map_err(D::Error::custom)
 }
+
+/// The same where there may be none.
+pub(super) mod optional {
+    use roaring::RoaringTreemap;
+    use serde::{Deserializer, Serializer};
+
+    #[allow(clippy::ref_option, reason = "serde gives references")]
+    pub(in crate::ledger) fn serialize<S: Serializer>(
+        set: &Option<RoaringTreemap>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match set {
+            Some(set) => super::serialize(set, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(in crate::ledger) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<RoaringTreemap>, D::Error> {
+        super::deserialize(deserializer).map(Some)
+    }
+}

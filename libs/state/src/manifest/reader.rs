@@ -14,6 +14,8 @@ pub struct ManifestReader {
     parts: BoxStream<'static, Result<Read>>,
     from: u64,
     reached: Seal,
+    /// The listing that the last part was of.
+    listing: Option<u64>,
     seal: Option<Seal>,
     /// Whether reading began with the first part, so that the sums of the seal can be checked.
     is_whole: bool,
@@ -33,13 +35,14 @@ impl StateDir {
     pub async fn read_manifest(&self, seq: u64) -> Result<ManifestReader> {
         let mut names = self.names(FOLDER).await?;
         // The part that holds the item is the last one that does not begin behind it.
-        let wanted = part_name(seq);
+        let wanted = part_name(seq, 1);
         let first = names.partition_point(|name| *name <= wanted).saturating_sub(1);
         names.drain(..first);
         let reader = ManifestReader {
             parts: self.parts(names, read),
             from: seq,
             reached: Seal::default(),
+            listing: (first == 0).then_some(1),
             seal: None,
             is_whole: first == 0,
         };
@@ -103,16 +106,20 @@ impl ManifestReader {
                 out_of_place,
                 bad_sums,
             } = read;
-            let is_first = self.reached.parts == 0;
-            let follows = about.first_seq == self.reached.items || (is_first && !self.is_whole);
-            if !follows || self.seal.is_some() {
+            // A listing is behind the seal of the one before; reading may begin with any.
+            let due = self.listing.map(|listing| listing + u64::from(self.seal.is_some()));
+            let follows = self.listing.is_none() || about.first_seq == self.reached.items;
+            if !follows || due.is_some_and(|due| due != about.listing) {
                 return Err(out_of_place);
             }
+            self.listing = Some(about.listing);
+            self.seal = None;
             if kind == Kind::Seal {
                 let seal = seal_of(&about);
                 if self.is_whole && seal != self.reached {
                     return Err(bad_sums);
                 }
+                self.reached.items = seal.items;
                 self.seal = Some(seal);
                 continue;
             }

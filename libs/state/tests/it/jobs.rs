@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use pf_state::{Outcome, Settled, StateDir, manifest::Addition, place::Memory};
+use pf_state::{Delivery, Outcome, Settled, StateDir, manifest::Addition, place::Memory};
 use pf_work::{Compression, Counts, Format, WorkItem, item::VERSION};
 
 pub(crate) const JOB: &str = "ns/job";
@@ -66,6 +66,7 @@ pub(crate) fn completed(seq: u64) -> Settled {
         outcome: Outcome::Completed,
         counts: counts(100 + seq, 1),
         object_rows: None,
+        by: Delivery::default(),
     }
 }
 
@@ -77,6 +78,7 @@ pub(crate) fn dead(seq: u64, reason: &str) -> Settled {
         },
         counts: counts(3, 0),
         object_rows: None,
+        by: Delivery::default(),
     }
 }
 

@@ -123,11 +123,11 @@ async fn a_job_goes_through(state: &StateDir, reader: &StateDir) {
 
     state
         .write_dead_letters("pod-1")
-        .store(&[letter(0, 3, b"{")])
+        .store(&[letter(1, 3, b"{")])
         .await
         .unwrap();
     let mut letters = reader.read_dead_letters().await.unwrap();
-    assert_eq!(letters.next().await.unwrap(), Some(vec![letter(0, 3, b"{")]));
+    assert_eq!(letters.next().await.unwrap(), Some(vec![letter(1, 3, b"{")]));
     assert_eq!(letters.next().await.unwrap(), None);
 
     let checkpoint = Checkpoint {

@@ -27,16 +27,22 @@ fn check(memory: &Memory, prefix: &str, expected: &Expect) {
     expected.assert_eq(&without_random_numbers(&text));
 }
 
-/// Sixteen hexadecimal digits in a row, between others, are random.
+/// Sixteen or 32 hexadecimal digits in a row, between others, are random; and it is later each time.
 fn without_random_numbers(text: &str) -> String {
     let mut shown = String::new();
-    let mut rest = text;
+    let since = text.find("\"since\": \"").map(|at| at + "\"since\": \"".len());
+    let until = since.and_then(|at| Some(at + text[at..].find('"')?));
+    let text = match since.zip(until) {
+        Some((since, until)) => format!("{}T{}", &text[..since], &text[until..]),
+        None => text.to_owned(),
+    };
+    let mut rest = text.as_str();
     while let Some(start) = rest.find(|c: char| c.is_ascii_hexdigit()) {
         let digits = rest[start..]
             .find(|c: char| !c.is_ascii_hexdigit())
             .unwrap_or(rest.len() - start);
         shown.push_str(&rest[..start]);
-        shown.push_str(if digits == 16 {
+        shown.push_str(if matches!(digits, 16 | 32) {
             "R"
         } else {
             &rest[start..start + digits]
@@ -57,14 +63,17 @@ async fn the_manifest() {
         &memory,
         "plan.json",
         &expect![[r#"
-        plan.json
-        {
-          "v": 1,
-          "job": "ns/job",
-          "plan": {
-            "--uri": "s3://logs/"
-          }
-        }"#]],
+            plan.json
+            {
+              "v": 1,
+              "job": "ns/job",
+              "owner": "ns/job",
+              "life": "R",
+              "since": "T",
+              "plan": {
+                "--uri": "s3://logs/"
+              }
+            }"#]],
     );
     check(
         &memory,
@@ -86,9 +95,9 @@ async fn the_manifest() {
     );
     check(
         &memory,
-        "offered.json",
+        "offered/",
         &expect![[r#"
-        offered.json
+        offered/00000000000000000002.json
         {"v":1,"job":"ns/job","offered":2}"#]],
     );
 }
@@ -105,10 +114,10 @@ async fn the_ledger() {
         &memory,
         "ledger/",
         &expect![[r#"
-            ledger/ns%2Fpod-1-R-000000.ndjson.zst
-            {"v":1,"kind":"ledger","entries":2,"job":"ns/job","worker":"ns/pod-1","completed":"AQAAAAAAAAAAAAAAOjAAAAEAAAAAAAAAEAAAAAAA","dead":"AQAAAAAAAAAAAAAAOjAAAAEAAAABAAAAEAAAAHAR","unbalanced":"AAAAAAAAAAA=","counts":{"records_in":103,"records_out":102,"records_filtered":0,"records_dropped":0,"records_rejected":1,"records_duplicate":0,"wire_bytes":20,"decompressed_bytes":0,"output_bytes":0}}
-            {"seq":0,"outcome":"completed","counts":{"records_in":100,"records_out":99,"records_filtered":0,"records_dropped":0,"records_rejected":1,"records_duplicate":0,"wire_bytes":10,"decompressed_bytes":0,"output_bytes":0}}
-            {"seq":70000,"outcome":"dead_letter","reason":"truncated","counts":{"records_in":3,"records_out":3,"records_filtered":0,"records_dropped":0,"records_rejected":0,"records_duplicate":0,"wire_bytes":10,"decompressed_bytes":0,"output_bytes":0}}
+            ledger/ns%2Fpod-1-R-000000.g000001.ndjson.zst
+            {"v":1,"kind":"ledger","entries":2,"job":"ns/job","worker":"ns/pod-1","completed":"AQAAAAAAAAAAAAAAOjAAAAEAAAAAAAAAEAAAAAAA","dead":"AQAAAAAAAAAAAAAAOjAAAAEAAAABAAAAEAAAAHAR","unbalanced":"AAAAAAAAAAA=","rejecting":"AQAAAAAAAAAAAAAAOjAAAAEAAAAAAAAAEAAAAAAA","counts":{"records_in":103,"records_out":102,"records_filtered":0,"records_dropped":0,"records_redirected":0,"records_rejected":1,"records_duplicate":0,"records_updated":0,"records_conflicting":0,"span_bytes":0,"wire_bytes":20,"decompressed_bytes":0,"output_bytes":0}}
+            {"seq":0,"outcome":"completed","counts":{"records_in":100,"records_out":99,"records_filtered":0,"records_dropped":0,"records_redirected":0,"records_rejected":1,"records_duplicate":0,"records_updated":0,"records_conflicting":0,"span_bytes":0,"wire_bytes":10,"decompressed_bytes":0,"output_bytes":0}}
+            {"seq":70000,"outcome":"dead_letter","reason":"truncated","counts":{"records_in":3,"records_out":3,"records_filtered":0,"records_dropped":0,"records_redirected":0,"records_rejected":0,"records_duplicate":0,"records_updated":0,"records_conflicting":0,"span_bytes":0,"wire_bytes":10,"decompressed_bytes":0,"output_bytes":0}}
         "#]],
     );
 }
@@ -131,11 +140,11 @@ async fn dead_letters_and_checkpoints() {
         &memory,
         "dead-letters/",
         &expect![[r#"
-        dead-letters/pod-R-000000.ndjson.zst
-        {"v":1,"kind":"dead-letters","entries":2,"job":"ns/job","worker":"pod"}
-        {"seq":0,"uri":"s3://logs/0","etag":"\"e\"","ordinal":1,"stage":"decode","reason":"not a JSON object","raw":"{\"a\": é"}
-        {"seq":1,"uri":"s3://logs/1","ordinal":2,"stage":"index","reason":"not a JSON object","raw_base64":"/yI=","record_bytes":100}
-    "#]],
+            dead-letters/pod-R-000000.g000001.ndjson.zst
+            {"v":1,"kind":"dead-letters","entries":2,"job":"ns/job","worker":"pod"}
+            {"seq":0,"uri":"s3://logs/0","etag":"\"e\"","ordinal":1,"stage":"decode","reason":"not a JSON object","raw":"{\"a\": é"}
+            {"seq":1,"uri":"s3://logs/1","ordinal":2,"stage":"index","reason":"not a JSON object","raw_base64":"/yI=","record_bytes":100}
+        "#]],
     );
     let checkpoint = Checkpoint {
         v: 1,
@@ -150,8 +159,8 @@ async fn dead_letters_and_checkpoints() {
         &memory,
         "checkpoints/",
         &expect![[r#"
-        checkpoints/00000000000000000003.json
-        {"v":1,"job":"ns/job","seq":3,"etag":"\"e\"","position":{"kind":"byte","offset":7},"counts":{"records_in":2,"records_out":1,"records_filtered":0,"records_dropped":0,"records_rejected":1,"records_duplicate":0,"wire_bytes":10,"decompressed_bytes":0,"output_bytes":0}}"#]],
+            checkpoints/00000000000000000003.json
+            {"v":1,"job":"ns/job","seq":3,"etag":"\"e\"","position":{"kind":"byte","offset":7},"counts":{"records_in":2,"records_out":1,"records_filtered":0,"records_dropped":0,"records_redirected":0,"records_rejected":1,"records_duplicate":0,"records_updated":0,"records_conflicting":0,"span_bytes":0,"wire_bytes":10,"decompressed_bytes":0,"output_bytes":0}}"#]],
     );
 }
 

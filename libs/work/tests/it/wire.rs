@@ -37,7 +37,7 @@ fn full() -> WorkItem {
 #[test]
 fn a_work_item_is_one_line_of_json() {
     let json = full().to_json();
-    expect![[r#"{"v":1,"job":"logs/nginx","seq":41,"uri":"s3://logs/2024/a b+c%20é.ndjson","etag":"\"9bb5-3\"","size_bytes":1000000,"last_modified":"2024-02-29T23:59:59.123Z","format":"ndjson","compression":"none","range":{"start":500000,"end":1000000},"partition":{"region":"eu=west"},"enqueued_at":"2024-03-01T00:00:00Z"}"#]]
+    expect![[r#"{"v":1,"job":"logs/nginx","life":"7d3f","run":2,"seq":41,"uri":"s3://logs/2024/a b+c%20é.ndjson","etag":"\"9bb5-3\"","size_bytes":1000000,"last_modified":"2024-02-29T23:59:59.123Z","format":"ndjson","compression":"none","range":{"start":500000,"end":1000000},"partition":{"region":"eu=west"},"returns":3,"tries":1,"enqueued_at":"2024-03-01T00:00:00Z"}"#]]
     .assert_eq(&json);
     assert_eq!(WorkItem::from_json(&json).unwrap(), full());
 }
@@ -91,11 +91,11 @@ fn a_checkpoint_names_the_object_and_the_place() {
         },
     };
     let json = |position| serde_json::to_string(&checkpoint(position)).unwrap();
-    expect![[r#"{"v":1,"job":"j","seq":3,"etag":"\"e\"","position":{"kind":"byte","offset":7},"counts":{"records_in":2,"records_out":1,"records_filtered":0,"records_dropped":0,"records_rejected":1,"records_duplicate":0,"wire_bytes":0,"decompressed_bytes":0,"output_bytes":0}}"#]]
+    expect![[r#"{"v":1,"job":"j","seq":3,"etag":"\"e\"","position":{"kind":"byte","offset":7},"counts":{"records_in":2,"records_out":1,"records_filtered":0,"records_dropped":0,"records_redirected":0,"records_rejected":1,"records_duplicate":0,"records_updated":0,"records_conflicting":0,"span_bytes":0,"wire_bytes":0,"decompressed_bytes":0,"output_bytes":0}}"#]]
         .assert_eq(&json(Position::Byte { offset: 7 }));
-    expect![[r#"{"v":1,"job":"j","seq":3,"etag":"\"e\"","position":{"kind":"frame","offset":7,"decompressed_offset":70,"skip_bytes":2},"counts":{"records_in":2,"records_out":1,"records_filtered":0,"records_dropped":0,"records_rejected":1,"records_duplicate":0,"wire_bytes":0,"decompressed_bytes":0,"output_bytes":0}}"#]]
+    expect![[r#"{"v":1,"job":"j","seq":3,"etag":"\"e\"","position":{"kind":"frame","offset":7,"decompressed_offset":70,"skip_bytes":2},"counts":{"records_in":2,"records_out":1,"records_filtered":0,"records_dropped":0,"records_redirected":0,"records_rejected":1,"records_duplicate":0,"records_updated":0,"records_conflicting":0,"span_bytes":0,"wire_bytes":0,"decompressed_bytes":0,"output_bytes":0}}"#]]
         .assert_eq(&json(Position::Frame { offset: 7, decompressed_offset: 70, skip_bytes: 2 }));
-    expect![[r#"{"v":1,"job":"j","seq":3,"etag":"\"e\"","position":{"kind":"row","row_group":1,"row":9},"counts":{"records_in":2,"records_out":1,"records_filtered":0,"records_dropped":0,"records_rejected":1,"records_duplicate":0,"wire_bytes":0,"decompressed_bytes":0,"output_bytes":0}}"#]]
+    expect![[r#"{"v":1,"job":"j","seq":3,"etag":"\"e\"","position":{"kind":"row","row_group":1,"row":9},"counts":{"records_in":2,"records_out":1,"records_filtered":0,"records_dropped":0,"records_redirected":0,"records_rejected":1,"records_duplicate":0,"records_updated":0,"records_conflicting":0,"span_bytes":0,"wire_bytes":0,"decompressed_bytes":0,"output_bytes":0}}"#]]
         .assert_eq(&json(Position::Row { row_group: 1, row: 9 }));
 }
 
@@ -116,6 +116,9 @@ proptest! {
 fn a_proof_is_told_in_these_words_and_read_back() {
     let mut summary = Summary {
         job: "logs".to_owned(),
+        owner: Some("shop/logs 11".to_owned()),
+        life: Some("7d3f".to_owned()),
+        resumed_from: Some("shop/logs 10".to_owned()),
         verdict: Verdict::CompleteWithDeadLetters,
         discovered: true,
         objects: 3,
@@ -124,6 +127,8 @@ fn a_proof_is_told_in_these_words_and_read_back() {
         settled: 5,
         dead_lettered: 1,
         missing: 0,
+        settled_before: 2,
+        budget_spent: Some("1 of 10 records rejected, 0 allowed".to_owned()),
         wrong: String::new(),
         counts: Counts {
             records_in: 10,
@@ -132,7 +137,7 @@ fn a_proof_is_told_in_these_words_and_read_back() {
             ..Counts::default()
         },
     };
-    expect![[r#"{"job":"logs","verdict":"complete_with_dead_letters","discovered":true,"objects":3,"object_bytes":4096,"expected":5,"settled":5,"dead_lettered":1,"missing":0,"wrong":"","records_in":10,"records_out":9,"records_filtered":0,"records_dropped":0,"records_rejected":1,"records_duplicate":0,"wire_bytes":0,"decompressed_bytes":0,"output_bytes":0}"#]]
+    expect![[r#"{"job":"logs","owner":"shop/logs 11","life":"7d3f","resumed_from":"shop/logs 10","verdict":"complete_with_dead_letters","discovered":true,"objects":3,"object_bytes":4096,"expected":5,"settled":5,"dead_lettered":1,"missing":0,"settled_before":2,"budget_spent":"1 of 10 records rejected, 0 allowed","wrong":"","records_in":10,"records_out":9,"records_filtered":0,"records_dropped":0,"records_redirected":0,"records_rejected":1,"records_duplicate":0,"records_updated":0,"records_conflicting":0,"span_bytes":0,"wire_bytes":0,"decompressed_bytes":0,"output_bytes":0}"#]]
     .assert_eq(&summary.to_json());
     assert_eq!(Summary::from_json(&summary.to_json()), Some(summary.clone()));
     assert_eq!(Summary::from_json("cannot read the manifest"), None);
@@ -148,11 +153,15 @@ fn a_proof_is_told_in_these_words_and_read_back() {
 fn a_discovery_is_told_in_these_words_and_read_back() {
     let discovered = Discovered {
         job: "logs".to_owned(),
+        owner: Some("shop/logs 11".to_owned()),
+        life: Some("7d3f".to_owned()),
+        resumed_from: None,
         items: 5,
         objects: 3,
         object_bytes: 4096,
     };
-    expect![[r#"{"job":"logs","items":5,"objects":3,"object_bytes":4096}"#]].assert_eq(&discovered.to_json());
+    expect![[r#"{"job":"logs","owner":"shop/logs 11","life":"7d3f","items":5,"objects":3,"object_bytes":4096}"#]]
+        .assert_eq(&discovered.to_json());
     assert_eq!(Discovered::from_json(&discovered.to_json()), Some(discovered));
     assert_eq!(Discovered::from_json("cannot list the bucket"), None);
 }

@@ -352,6 +352,9 @@ where
 /// What a discoverer tells of a test's job whose objects are an item each.
 pub(crate) fn discovered(job: &str, items: u64, object_bytes: u64) -> Discovered {
     Discovered {
+        owner: None,
+        life: None,
+        resumed_from: None,
         job: job.to_owned(),
         items,
         objects: items,
@@ -362,6 +365,11 @@ pub(crate) fn discovered(job: &str, items: u64, object_bytes: u64) -> Discovered
 /// What a proof tells of a test's job.
 pub(crate) fn summary(job: &str, verdict: Verdict, missing: u64) -> Summary {
     Summary {
+        owner: None,
+        life: None,
+        resumed_from: None,
+        settled_before: 0,
+        budget_spent: None,
         job: job.to_owned(),
         verdict,
         discovered: true,
