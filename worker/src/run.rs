@@ -40,6 +40,7 @@ use crate::{
     lane::{Shared, Work},
     metrics::Metrics,
     opened::Opener,
+    permission::Permission,
     plan::{self, Destination, Plan},
     pool,
     report::Report,
@@ -217,7 +218,11 @@ async fn work(
         ending: Arc::clone(ending),
         metrics: metrics.clone(),
     };
+    let storage = Storage::new(plan.storage.clone());
+    let permission = Permission::new(storage.clone(), Arc::clone(ending), refusal_patience(plan));
+    let permission = Arc::new(permission);
     let shared = Shared {
+        permission: Arc::clone(&permission),
         records: plan.records.clone(),
         outlets,
         letters,
@@ -229,9 +234,11 @@ async fn work(
     let (sender, receiver) = channel(plan.prefetch.objects * plan.threads);
     let opener = Opener {
         runtime: runtime.clone(),
-        storage: Storage::new(plan.storage.clone()),
+        storage,
+        sources: plan.sources.clone(),
         pieces_ahead: plan.prefetch.pieces,
         metrics: metrics.clone(),
+        permission: Arc::clone(&permission),
     };
     let leasing = leasing.run(sender, |taken| Work::open(taken, &opener));
     let lanes = {
@@ -252,12 +259,21 @@ async fn work(
     tokio::select! {
         all = all => all?,
         () = keeper.run() => {}
+        () = permission.run() => {}
         () = watch(metrics, &source, &offered) => {}
     }
     if let Some(reason) = budget.spent_at_end() {
         ending.stop(Cause::ErrorBudgetSpent { reason });
     }
     Ok(source.total(&offered, metrics))
+}
+
+/// How long a refused item is held while nothing else is read. From a queue more may come at any time.
+fn refusal_patience(plan: &Plan) -> Duration {
+    match plan.input {
+        plan::Input::Stdin => Duration::from_secs(1),
+        plan::Input::Sqs(_) => Duration::from_secs(30),
+    }
 }
 
 /// Connects to everything. None: somebody refused, which the ending knows.
