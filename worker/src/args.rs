@@ -54,6 +54,16 @@ pub struct Args {
     /// End when the queue gave nothing for so long, as in 5m: for a queue that someone fills and nobody refills [default: run on]
     #[arg(long, hide_env_values = true, env = "PF_EXIT_WHEN_IDLE", value_name = "DURATION")]
     pub exit_when_idle: Option<String>,
+    /// What may be read, `s3://bucket/prefix` or `file:///path/`; may be given several times. An item that names anything else
+    /// becomes a dead letter [default: anything; with --input sqs anything in S3, and no file of this machine]
+    #[arg(
+        long,
+        hide_env_values = true,
+        env = "PF_SOURCE",
+        value_name = "URI",
+        value_delimiter = '\n'
+    )]
+    pub source: Vec<String>,
     /// State directory of the job, `s3://bucket/prefix` or `file:///path`: ledger, checkpoints and rejected records are kept there.
     /// The same as pf-discoverer's --state [default: nothing is kept]
     #[arg(long, hide_env_values = true, env = "PF_STATE", value_name = "URI")]
@@ -87,6 +97,13 @@ pub struct Args {
     /// Which fields a record keeps: keys, or keys joined by dots, separated by commas [default: all]
     #[arg(long, hide_env_values = true, env = "PF_COLUMNS", value_name = "FIELDS")]
     pub columns: Option<String>,
+    /// What ends a record of NDJSON: a newline, or a NUL as GELF has it
+    #[arg(long, hide_env_values = true, env = "PF_RECORD_END", value_enum, default_value_t = RecordEnd::Newline)]
+    pub record_end: RecordEnd,
+    /// Give documents the values that the partitioning expression captured from their object's key, as text fields: those of
+    /// --columns, where that is given. A record that has such a field keeps its own
+    #[arg(long, hide_env_values = true, env = "PF_PARTITION_FIELDS", value_parser = BoolishValueParser::new())]
+    pub partition_fields: bool,
     /// Which records are kept: comparisons with = != < <= > >=, joined by `and` [default: all]
     #[arg(long, hide_env_values = true, env = "PF_FILTER", value_name = "PREDICATE")]
     pub filter: Option<String>,
@@ -114,6 +131,16 @@ pub struct Args {
     /// How Parquet columns of bytes that are not said to be text are written, and compared by --filter
     #[arg(long, hide_env_values = true, env = "PF_BINARY", value_enum, default_value_t = Binary::Text)]
     pub binary: Binary,
+    /// The largest window of a zstd frame, a power of two: a thread may hold this much beside all else, so with more than the
+    /// default it takes more than 100 MB. `zstd --long=31` needs 2048
+    #[arg(
+        long,
+        hide_env_values = true,
+        env = "PF_ZSTD_WINDOW_MB",
+        value_name = "MB",
+        default_value_t = crate::decompress::WINDOW_MB
+    )]
+    pub zstd_window_mb: usize,
     /// File that dead letters are added to, one JSON object a line, where there is no --state
     /// [default: the first ten are shown on standard error]
     #[arg(long, hide_env_values = true, env = "PF_DEAD_LETTERS", value_name = "FILE")]
@@ -199,6 +226,15 @@ pub enum Binary {
     Base64,
     /// As two hexadecimal digits for each byte
     Hex,
+}
+
+/// What ends a record of NDJSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RecordEnd {
+    /// A newline, with or without a carriage return
+    Newline,
+    /// A NUL; newlines within a record are white space
+    Nul,
 }
 
 /// Where documents go.

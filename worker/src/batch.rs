@@ -57,6 +57,14 @@ pub struct LineBatch {
     pub offset_bytes: u64,
 }
 
+impl LineBatch {
+    /// The ordinal of the first record, if there is one.
+    pub fn first_ordinal(&self) -> Option<u64> {
+        let first = self.lines.first()?;
+        Some(self.offset_bytes + u64::from(first.start))
+    }
+}
+
 /// Rows as Arrow columns.
 #[derive(Debug)]
 pub struct ColumnBatch {
@@ -75,11 +83,11 @@ pub struct Reject {
     pub ordinal: u64,
     /// Why, in words for a person: `not a JSON object: …`.
     pub reason: String,
-    /// The record as it came in; the first [`REJECT_RAW_BYTES_MAX`] bytes of it if it was longer.
+    /// The record as it came in; the first [`REJECT_RAW_BYTES_MAX`] bytes of it if it was longer than a record may be.
     pub raw: Vec<u8>,
     /// How long the record was.
     pub record_bytes: u64,
 }
 
-/// How much of a refused record is kept. Its address and ordinal find the rest.
+/// How much is kept of a refused record that is longer than a record may be. Its address and ordinal find the rest.
 pub const REJECT_RAW_BYTES_MAX: usize = 64 * 1024;

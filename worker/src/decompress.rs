@@ -4,70 +4,47 @@
 //! at the object's first byte.
 
 mod frames;
+mod magic;
 mod members;
 mod starts;
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use pf_work::Compression;
 
+pub use self::magic::{MAGIC_BYTES, Magic};
 use self::{frames::Frames, members::Members};
 
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// Frames that a zstd reader skips: their first byte is 0x50 to 0x5f.
-const ZSTD_SKIPPABLE_MAGIC: [u8; 3] = [0x2a, 0x4d, 0x18];
-/// What Parquet files begin with.
-const PARQUET_MAGIC: [u8; 4] = *b"PAR1";
-
-/// How many first bytes tell what an object is.
-pub const MAGIC_BYTES: usize = 4;
+/// The largest window of a zstd frame that is decompressed, unless another is asked for, in MiB: a lane with it stays below
+/// 100 MB.
+pub const WINDOW_MB: usize = 64;
+/// The largest that there is.
+pub const WINDOW_MB_MAX: usize = 2048;
+/// [`WINDOW_MB`] as an exponent.
+pub const WINDOW_LOG: u32 = 20 + WINDOW_MB.ilog2();
 
 /// How much is handed to a decompressor at once.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// What an object is by its first bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Magic {
-    /// Parquet.
-    Parquet,
-    /// gzip.
-    Gzip,
-    /// Zstandard.
-    Zstd,
-    /// Anything else, text among it.
-    Other,
-}
-
-impl Magic {
-    /// Looks at an object's first [`MAGIC_BYTES`] (fewer if it has no more).
-    pub fn of(first: &[u8]) -> Self {
-        if first.starts_with(&PARQUET_MAGIC) {
-            Self::Parquet
-        } else if first.starts_with(&GZIP_MAGIC) {
-            Self::Gzip
-        } else if first.starts_with(&ZSTD_MAGIC)
-            || first.len() >= 4 && first[0] & 0xf0 == 0x50 && first[1..4] == ZSTD_SKIPPABLE_MAGIC
-        {
-            Self::Zstd
-        } else {
-            Self::Other
-        }
-    }
-}
-
 /// How to decompress an object of `magic` that is said to be of `stated` compression. The error says what does not fit.
 ///
-/// No line of JSON begins like a compressed stream, so the bytes are believed before the name; but where the name says
-/// that the object is compressed and the bytes don't, something is wrong with it.
-pub fn choose(stated: Compression, magic: Magic, is_empty: bool) -> Result<Compression, String> {
+/// No line of JSON begins like a compressed stream, and no compressed stream like text, so the bytes are believed before the
+/// name: something on the way may have packed or unpacked the object. Bytes that are neither, behind a name that says that
+/// they are compressed, are damaged.
+pub fn choose(stated: Compression, magic: Magic) -> Result<Compression, String> {
     match (stated, magic) {
-        (Compression::Gzip | Compression::Auto | Compression::None, Magic::Gzip) => Ok(Compression::Gzip),
-        (Compression::Zstd | Compression::Auto | Compression::None, Magic::Zstd) => Ok(Compression::Zstd),
-        (Compression::Gzip | Compression::Zstd, _) if is_empty => Ok(Compression::None),
-        (Compression::Gzip, _) => Err("corrupt: stated to be gzip, but it does not begin like gzip".to_owned()),
-        (Compression::Zstd, _) => Err("corrupt: stated to be zstd, but it does not begin like zstd".to_owned()),
-        (Compression::Auto | Compression::None, Magic::Parquet | Magic::Other) => Ok(Compression::None),
+        (_, Magic::Gzip) => Ok(Compression::Gzip),
+        (_, Magic::Zstd) => Ok(Compression::Zstd),
+        (_, Magic::Foreign(name)) => Err(format!("unsupported: it is {name}, which is not read")),
+        (Compression::Gzip, Magic::Parquet | Magic::Other) => {
+            Err("corrupt: stated to be gzip, but it does not begin like gzip".to_owned())
+        }
+        (Compression::Zstd, Magic::Parquet | Magic::Other) => {
+            Err("corrupt: stated to be zstd, but it does not begin like zstd".to_owned())
+        }
+        (_, Magic::Text) | (Compression::Auto | Compression::None, Magic::Parquet | Magic::Other) => {
+            Ok(Compression::None)
+        }
     }
 }
 
@@ -93,18 +70,19 @@ pub enum Stream<R> {
 
 /// The decompressed bytes of `input`, which is an object from its first byte on.
 pub fn reader<R: Read>(input: R, compression: Compression) -> io::Result<Stream<R>> {
-    Stream::new(input, compression, Start::default())
+    Stream::new(input, compression, Start::default(), WINDOW_LOG)
 }
 
 impl<R: Read> Stream<R> {
-    /// The decompressed bytes of `input`, which is an object from `start` on.
+    /// The decompressed bytes of `input`, which is an object from `start` on. A zstd frame may have a window of two to the
+    /// power of `window_log` bytes.
     ///
     /// # Errors
     /// If there is no memory for a decompressor.
-    pub fn new(input: R, compression: Compression, start: Start) -> io::Result<Self> {
+    pub fn new(input: R, compression: Compression, start: Start, window_log: u32) -> io::Result<Self> {
         Ok(match compression {
             Compression::Gzip => Self::Gzip(Box::new(Members::new(input, start))),
-            Compression::Zstd => Self::Zstd(Frames::new(input, start)?),
+            Compression::Zstd => Self::Zstd(Frames::new(input, start, window_log)?),
             Compression::None | Compression::Auto => Self::Plain(Plain { input, taken_bytes: 0 }),
         })
     }
@@ -152,6 +130,30 @@ impl<R: Read> Read for Plain<R> {
         self.taken_bytes += count as u64;
         Ok(count)
     }
+}
+
+/// Reads to the end, which nothing but zeros may come before: gzip(1) takes them for padding, as tapes have it.
+fn only_zeros(input: &mut impl BufRead, behind: &str) -> io::Result<u64> {
+    let mut zeros = 0;
+    loop {
+        let rest = input.fill_buf()?;
+        if rest.is_empty() {
+            return Ok(zeros);
+        }
+        if rest.iter().any(|byte| *byte != 0) {
+            return Err(bytes_behind(behind));
+        }
+        let count = rest.len();
+        zeros += count as u64;
+        input.consume(count);
+    }
+}
+
+fn bytes_behind(last: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("there are bytes behind the last {last}"),
+    )
 }
 
 #[cfg(test)]

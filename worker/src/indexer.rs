@@ -5,4 +5,5 @@ pub mod elasticsearch;
 pub mod json;
 pub mod outlet;
 pub mod output;
+pub mod partition;
 pub mod sending;

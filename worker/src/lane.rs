@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use pf_state::Stage;
 use pf_work::{
-    Counts,
+    Counts, WorkItem,
     settle::{Flaw, Outcome},
 };
 use tokio::{runtime::Handle, time::Instant};
@@ -24,6 +24,7 @@ use crate::{
     input::reason,
     metrics::Metrics,
     opened::{Opened, Opener},
+    permission::Permission,
     plan::Records,
     reader::object::{self, ObjectReader},
 };
@@ -42,12 +43,14 @@ pub struct Shared {
     pub weather: Arc<Weather>,
     /// The wish to stop, and whom to tell of a destination that fails.
     pub ending: Arc<Ending>,
+    /// Whether a refusal is an object's or ours.
+    pub permission: Arc<Permission>,
 }
 
 /// An item on its way to a lane, its object opened.
 pub struct Work {
     leased: Leased,
-    opened: Result<Opened, String>,
+    opened: Result<Opened, Outcome>,
     opened_at: Instant,
 }
 
@@ -96,6 +99,7 @@ impl<'a> Lane<'a> {
         {
             opened.open_anew();
         }
+        let _reading = self.shared.permission.reading();
         let outcome = if self.shared.ending.shutdown().is_draining() {
             Outcome::Interrupted
         } else if let Some(stopped) = leased.tracked().stopped() {
@@ -103,11 +107,14 @@ impl<'a> Lane<'a> {
             stopped
         } else {
             match opened {
-                Ok(mut opened) => self.read(&leased, &mut opened).unwrap_or_else(|stop| stop),
-                Err(reason) => Outcome::Broken {
-                    flaw: Flaw::Other,
-                    reason,
+                Ok(mut opened) => match self.read(&leased, &mut opened) {
+                    Ok(outcome) => outcome,
+                    Err(error) => match self.judged(error) {
+                        Ok(outcome) => outcome,
+                        Err(refusal) => return self.shared.permission.hold(leased, refusal),
+                    },
                 },
+                Err(outcome) => outcome,
             }
         };
         leased.end(outcome);
@@ -138,7 +145,16 @@ impl<'a> Lane<'a> {
         self.runtime.block_on(self.outlet.finish());
     }
 
-    fn read(&mut self, leased: &Leased, opened: &mut Opened) -> Result<Outcome, Outcome> {
+    /// What an error means for its item. The error of this is a refusal that nobody can judge yet.
+    fn judged(&self, error: object::Error) -> Result<Outcome, String> {
+        let Some(refusal) = error.refusal() else {
+            return Ok(error.into());
+        };
+        let judged = self.runtime.block_on(self.shared.permission.judge(&refusal));
+        judged.ok_or(refusal)
+    }
+
+    fn read(&mut self, leased: &Leased, opened: &mut Opened) -> Result<Outcome, object::Error> {
         match self.read_from(leased, opened) {
             Err(object::Error::Misfit(trouble)) if opened.from.is_some() => {
                 let item = leased.tracked().item();
@@ -149,15 +165,15 @@ impl<'a> Lane<'a> {
                 );
                 opened.from = None;
                 leased.tracked().start_over();
-                Ok(self.read_from(leased, opened)?)
+                self.read_from(leased, opened)
             }
-            read => Ok(read?),
+            read => read,
         }
     }
 
     fn read_from(&mut self, leased: &Leased, opened: &mut Opened) -> Result<Outcome, object::Error> {
         let item = leased.tracked().item();
-        let origin = Origin::new(item);
+        let origin = Origin::with_fields(item, &self.shared.records);
         let mut reader = ObjectReader::open(item, opened.from, &self.shared.records, opened)?;
         if let Some(rows) = reader.object_rows() {
             leased.tracked().note_object_rows(rows);
@@ -168,6 +184,7 @@ impl<'a> Lane<'a> {
             let batch = reader.next_batch(&mut rejects);
             let now = reader.counts();
             let step = self.count(since(told, now));
+            self.tell_of_nuls(item, now.nul_bytes - told.nul_bytes, told.nul_bytes == 0);
             told = now;
             // Also what was read before an error is delivered, and where nothing was read there may be bytes to count.
             let position = reader.position();
@@ -206,6 +223,22 @@ impl<'a> Lane<'a> {
         counts
     }
 
+    /// NULs before records are no records, and are not kept; that there were some is told once of each object.
+    fn tell_of_nuls(&self, item: &WorkItem, bytes: u64, is_first: bool) {
+        if bytes == 0 {
+            return;
+        }
+        self.shared.metrics.nul_bytes.inc_by(bytes);
+        if is_first {
+            let (uri, seq) = (&item.uri, item.seq);
+            tracing::warn!(
+                uri,
+                seq,
+                "skipped NULs before a record, as a log has them that was cut while it was written"
+            );
+        }
+    }
+
     /// What a batch that the outlet did not take means for its item, which has heard of it too.
     fn not_written(&self, error: outlet::Error) -> Outcome {
         match error {
@@ -229,6 +262,7 @@ fn since(before: object::Counts, now: object::Counts) -> Counts {
         records_filtered: now.filtered - before.filtered,
         wire_bytes: now.wire_bytes - before.wire_bytes,
         decompressed_bytes: now.bytes - before.bytes,
+        span_bytes: now.span_bytes - before.span_bytes,
         ..Counts::default()
     }
 }

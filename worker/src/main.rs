@@ -4,7 +4,7 @@ mod allocator;
 
 use std::process::ExitCode;
 
-use pf_worker::{args::Args, plan::Plan, run};
+use pf_worker::{args::Args, open_files, plan::Plan, run};
 
 /// Bad usage, as BSD's sysexits(3) has it.
 const EXIT_USAGE: u8 = 64;
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         }
     };
     let plan = pf_telemetry::logs::init().and_then(|()| Plan::new(args));
-    let plan = match plan {
+    let mut plan = match plan {
         Ok(plan) => plan,
         Err(message) => {
             eprintln!("error: {message}");
@@ -39,6 +39,7 @@ fn main() -> ExitCode {
     if plan.check_only {
         return ExitCode::SUCCESS;
     }
+    open_files::keep_within(open_files::raise_limit(), &mut plan);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(READING_THREADS)
         .max_blocking_threads(plan.threads + FILE_THREADS)

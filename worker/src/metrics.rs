@@ -49,6 +49,8 @@ pub struct Metrics {
     pub wire_bytes: IntCounter,
     /// Bytes of records before any work on them: NDJSON decompressed, Parquet pages uncompressed.
     pub decompressed_bytes: IntCounter,
+    /// NULs before records, which were skipped.
+    pub nul_bytes: IntCounter,
     /// Bytes of documents.
     pub output_bytes: IntCounter,
 }
@@ -114,6 +116,7 @@ impl Metrics {
             ),
             wire_bytes: counter(names::WIRE_BYTES, "Bytes read from storage"),
             decompressed_bytes: counter("pf_decompressed_bytes_total", "Bytes of records as read, decompressed"),
+            nul_bytes: counter("pf_nul_bytes_total", "NULs before records, which were skipped"),
             output_bytes: counter("pf_output_bytes_total", "Bytes of documents written"),
         }
     }

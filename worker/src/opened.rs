@@ -3,17 +3,23 @@
 use std::{ops::Range, sync::Arc};
 
 use pf_storage::{ObjectUri, Storage};
-use pf_work::{WorkItem, checkpoint::Position};
+use pf_work::{
+    WorkItem,
+    checkpoint::Position,
+    settle::{Flaw, Outcome},
+};
 use tokio::runtime::Handle;
 
 use crate::{
     input::reason,
     metrics::Metrics,
+    permission::Permission,
     prefetch::{Body, Object, ObjectRanges},
     reader::{
         object::{self, Source},
         range_source::RangeSource,
     },
+    sources::Sources,
 };
 
 /// How objects are opened.
@@ -23,10 +29,14 @@ pub struct Opener {
     pub runtime: Handle,
     /// What reads objects.
     pub storage: Storage,
+    /// What may be read.
+    pub sources: Sources,
     /// Pieces of a stream that are fetched ahead of its lane.
     pub pieces_ahead: usize,
     /// What counts bytes.
     pub metrics: Metrics,
+    /// What hears of each object that can be read.
+    pub permission: Arc<Permission>,
 }
 
 /// An object that is ready to be read.
@@ -40,9 +50,13 @@ pub struct Opened {
 }
 
 impl Opener {
-    /// Opens the object of an item that is to be read from a position on. The error says what is wrong with its address.
-    pub fn open(&self, item: &WorkItem, from: Option<Position>) -> Result<Opened, String> {
-        let uri: ObjectUri = item.uri.parse().map_err(|error| reason(&error))?;
+    /// Opens the object of an item that is to be read from a position on. The error says what becomes of an item whose
+    /// address is none, or none that may be read.
+    pub fn open(&self, item: &WorkItem, from: Option<Position>) -> Result<Opened, Outcome> {
+        let broken = |flaw| move |reason| Outcome::Broken { flaw, reason };
+        let uri = item.uri.parse().map_err(|error: pf_storage::Error| reason(&error));
+        let uri: ObjectUri = uri.map_err(broken(Flaw::Other))?;
+        self.sources.check(&uri).map_err(broken(Flaw::Denied))?;
         let object = Object {
             uri,
             etag: item.etag.clone(),
@@ -61,10 +75,12 @@ impl Opener {
         let Self {
             runtime,
             storage,
+            sources: _,
             pieces_ahead,
             metrics,
+            permission,
         } = self;
-        Body::open(runtime, storage, object, range, *pieces_ahead, metrics)
+        Body::open(runtime, storage, object, range, *pieces_ahead, metrics, permission)
     }
 }
 
@@ -91,10 +107,13 @@ impl Source for Opened {
         let Opener {
             runtime,
             storage,
+            sources: _,
             pieces_ahead: _,
             metrics,
+            permission,
         } = self.opener.clone();
-        Arc::new(ObjectRanges::new(runtime, storage, self.object.clone(), metrics))
+        let object = self.object.clone();
+        Arc::new(ObjectRanges::new(runtime, storage, object, metrics, permission))
     }
 }
 
@@ -116,11 +135,9 @@ mod tests {
     /// Ordinals of the lines that an opened object gives.
     fn ordinals(item: &WorkItem, opened: &mut Opened) -> Result<Vec<u64>, Error> {
         let records = Records {
-            columns: None,
-            filter: None,
             batch_records_max: 1000,
             record_bytes_max: 1000,
-            binary: crate::values::binary::Binary::Text,
+            ..Records::default()
         };
         let mut reader = ObjectReader::open(item, opened.from, &records, opened)?;
         let mut ordinals = Vec::new();
@@ -136,6 +153,60 @@ mod tests {
         Ok(ordinals)
     }
 
+    fn opener(runtime: &Handle, sources: Sources) -> Opener {
+        let storage = Storage::new(pf_storage::Options::default());
+        let ending = Arc::new(crate::ending::Ending::new(pf_telemetry::Shutdown::default()));
+        let permission = Permission::new(storage.clone(), ending, std::time::Duration::ZERO);
+        Opener {
+            runtime: runtime.clone(),
+            storage,
+            sources,
+            pieces_ahead: 2,
+            metrics: Metrics::new(&Registry::new()),
+            permission: Arc::new(permission),
+        }
+    }
+
+    #[test]
+    fn what_is_no_source_is_a_dead_letter_and_is_not_opened() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let text = r#"{"v":1,"job":"j","seq":0,"uri":"file:///etc/passwd","size_bytes":9,"enqueued_at":"2024-01-01T00:00:00Z"}"#;
+        let item = WorkItem::from_json(text).unwrap();
+        let outcome = opener(runtime.handle(), Sources::AnyBucket)
+            .open(&item, None)
+            .unwrap_err();
+        let Outcome::Broken {
+            flaw: Flaw::Denied,
+            reason,
+        } = outcome
+        else {
+            panic!("{outcome:?}")
+        };
+        assert!(
+            reason.starts_with("not a source of this job: file:///etc/passwd"),
+            "{reason}"
+        );
+        opener(runtime.handle(), Sources::Anything).open(&item, None).unwrap();
+    }
+
+    #[test]
+    fn a_stream_that_is_stopped_is_no_object_that_has_ended() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), vec![b'\n'; 20 << 20]).unwrap();
+        let uri = format!("file://{}", file.path().display());
+        let text = format!(
+            r#"{{"v":1,"job":"j","seq":0,"uri":"{uri}","size_bytes":{},"enqueued_at":"2024-01-01T00:00:00Z"}}"#,
+            20 << 20
+        );
+        let item = WorkItem::from_json(&text).unwrap();
+        let mut opened = opener(runtime.handle(), Sources::Anything).open(&item, None).unwrap();
+        runtime.shutdown_background();
+        let error = ordinals(&item, &mut opened).unwrap_err();
+        let outcome = Outcome::from(error);
+        assert!(matches!(outcome, Outcome::Unavailable { .. }), "{outcome:?}");
+    }
+
     #[test]
     fn an_object_is_opened_where_reading_goes_on_and_once_more_at_its_start_if_that_is_no_place() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -148,12 +219,7 @@ mod tests {
             r#"{{"v":1,"job":"j","seq":0,"uri":"{uri}","size_bytes":{size_bytes},"enqueued_at":"2024-01-01T00:00:00Z"}}"#
         );
         let item = WorkItem::from_json(&text).unwrap();
-        let opener = Opener {
-            runtime: runtime.handle().clone(),
-            storage: Storage::new(pf_storage::Options::default()),
-            pieces_ahead: 2,
-            metrics: Metrics::new(&Registry::new()),
-        };
+        let opener = opener(runtime.handle(), Sources::Anything);
 
         let from = size_bytes - 9 * 100;
         let mut opened = opener.open(&item, Some(Position::Byte { offset: from })).unwrap();

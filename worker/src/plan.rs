@@ -8,10 +8,11 @@ use pf_work::sqs;
 
 use crate::{
     args::{self, Args},
-    binding,
+    binding, decompress,
     delivery::budget::Limit,
     indexer::elasticsearch,
     predicate::{FieldPath, Predicate},
+    sources::Sources,
     values::binary::Binary,
 };
 
@@ -20,6 +21,8 @@ use crate::{
 pub struct Plan {
     /// Where work items come from.
     pub input: Input,
+    /// Which objects may be read.
+    pub sources: Sources,
     /// Where documents go.
     pub destination: Destination,
     /// How many lanes.
@@ -98,6 +101,28 @@ pub struct Records {
     pub record_bytes_max: usize,
     /// How columns of bytes are written.
     pub binary: Binary,
+    /// Whether a NUL ends a record of NDJSON, and no newline.
+    pub nul_ends_record: bool,
+    /// The largest window of a zstd frame, as the exponent of a power of two.
+    pub zstd_window_log: u32,
+    /// Whether documents get the values that were captured from their object's key.
+    pub partition_fields: bool,
+}
+
+impl Default for Records {
+    /// All of them, as they are.
+    fn default() -> Self {
+        Self {
+            columns: None,
+            filter: None,
+            batch_records_max: 50_000,
+            record_bytes_max: 16 << 20,
+            binary: Binary::Text,
+            nul_ends_record: false,
+            zstd_window_log: decompress::WINDOW_LOG,
+            partition_fields: false,
+        }
+    }
 }
 
 /// How far reading runs ahead of a lane, in pieces of [`pf_storage::read::PIECE_BYTES_MAX`].
@@ -135,6 +160,7 @@ impl Plan {
             sqs_visibility_timeout,
             sqs_dead_letter_queue_url,
             exit_when_idle,
+            source,
             state,
             worker,
             max_rejected,
@@ -144,10 +170,13 @@ impl Plan {
             batch_size,
             columns,
             filter,
+            record_end,
+            partition_fields,
             prefetch_count,
             prefetch_memory_mb,
             max_record_bytes,
             binary,
+            zstd_window_mb,
             dead_letters,
             s3_endpoint,
             region,
@@ -171,6 +200,8 @@ impl Plan {
         address("--sqs-dead-letter-queue-url", sqs_dead_letter_queue_url.as_deref())?;
         let drain_timeout = duration("--drain-timeout", &drain_timeout)?;
         let worker = worker.unwrap_or_else(host_name);
+        let sources = sources(input, &source)?;
+        let zstd_window_log = window_log(zstd_window_mb)?;
         let input = match input {
             args::Input::Stdin => Input::Stdin,
             args::Input::Sqs => {
@@ -226,6 +257,7 @@ impl Plan {
         let filter = filter.map(|text| text.parse()).transpose();
         Ok(Self {
             input,
+            sources,
             destination,
             state,
             binding,
@@ -238,6 +270,9 @@ impl Plan {
                 batch_records_max: batch_size,
                 record_bytes_max: max_record_bytes,
                 binary,
+                nul_ends_record: record_end == args::RecordEnd::Nul,
+                zstd_window_log,
+                partition_fields,
             },
             prefetch: Prefetch::within(prefetch_memory_mb, prefetch_count),
             dead_letters,
@@ -253,6 +288,30 @@ impl Plan {
             check_only: check,
         })
     }
+}
+
+/// What may be read.
+fn sources(input: args::Input, typed: &[String]) -> Result<Sources, String> {
+    if typed.is_empty() {
+        return Ok(match input {
+            args::Input::Stdin => Sources::Anything,
+            args::Input::Sqs => Sources::AnyBucket,
+        });
+    }
+    let parsed = typed.iter().map(|uri| uri.parse());
+    let sources = parsed.collect::<Result<_, pf_storage::Error>>();
+    Ok(Sources::Below(sources.map_err(|error| format!("--source: {error}"))?))
+}
+
+/// The exponent of a window's size in bytes.
+fn window_log(window_mb: usize) -> Result<u32, String> {
+    if window_mb.is_power_of_two() && window_mb <= decompress::WINDOW_MB_MAX {
+        return Ok(20 + window_mb.ilog2());
+    }
+    Err(format!(
+        "--zstd-window-mb must be a power of two from 1 to {}, as 64 is, not {window_mb}",
+        decompress::WINDOW_MB_MAX
+    ))
 }
 
 /// That an address, if there is one, begins as one does and has no secret in it, which would be repeated in logs.
@@ -330,6 +389,31 @@ mod tests {
         }
         let error = address("--s3-endpoint", Some("http://me:geheim@host")).unwrap_err();
         assert!(!error.contains("geheim"), "{error}");
+    }
+
+    #[test]
+    fn a_queue_s_items_may_name_files_only_below_a_source() {
+        assert_eq!(sources(args::Input::Stdin, &[]), Ok(Sources::Anything));
+        assert_eq!(sources(args::Input::Sqs, &[]), Ok(Sources::AnyBucket));
+        for input in [args::Input::Stdin, args::Input::Sqs] {
+            let below = Sources::Below(vec![ObjectUri::File {
+                path: "/data/".to_owned(),
+            }]);
+            assert_eq!(sources(input, &["file:///data/".to_owned()]), Ok(below));
+        }
+        let error = sources(args::Input::Sqs, &["/data/".to_owned()]).unwrap_err();
+        assert!(error.starts_with("--source: `/data/` is not"), "{error}");
+    }
+
+    #[test]
+    fn a_window_is_a_power_of_two() {
+        assert_eq!(window_log(1), Ok(20));
+        assert_eq!(window_log(decompress::WINDOW_MB), Ok(26));
+        assert_eq!(window_log(2048), Ok(31));
+        for wrong in [0, 3, 100, 4096] {
+            let error = window_log(wrong).unwrap_err();
+            assert!(error.starts_with("--zstd-window-mb must be a power of two"), "{error}");
+        }
     }
 
     #[test]

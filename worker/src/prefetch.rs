@@ -19,6 +19,7 @@ use tokio::{
 
 use crate::{
     metrics::Metrics,
+    permission::Permission,
     reader::range_source::{Fetch, RangeSource},
 };
 
@@ -47,8 +48,15 @@ pub struct Object {
 pub struct Body {
     pieces: mpsc::Receiver<pf_storage::Result<Bytes>>,
     piece: Bytes,
+    /// Bytes that did not come yet.
+    missing_bytes: u64,
     taken: Arc<Notify>,
 }
+
+/// Whoever read for us has gone: what is missing of the object is not its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("reading was stopped")]
+pub struct Stopped;
 
 impl Body {
     /// Starts to read `start..` of an object: `start..end` ahead of the reader, what is behind `end` only as it is asked for.
@@ -59,7 +67,9 @@ impl Body {
         range: Range<u64>,
         pieces_ahead: usize,
         metrics: &Metrics,
+        permission: &Arc<Permission>,
     ) -> Self {
+        let missing_bytes = object.size_bytes.saturating_sub(range.start);
         let (sender, pieces) = mpsc::channel(pieces_ahead);
         let taken = Arc::new(Notify::new());
         let pump = Pump {
@@ -69,12 +79,14 @@ impl Body {
             sender,
             taken: taken.clone(),
             metrics: metrics.clone(),
+            permission: Arc::clone(permission),
         };
         // Ends when the range does, or when the body is dropped: its channel is closed then.
         runtime.spawn(pump.run());
         Self {
             pieces,
             piece: Bytes::new(),
+            missing_bytes,
             taken,
         }
     }
@@ -87,8 +99,12 @@ impl Body {
     fn fill(&mut self) -> io::Result<()> {
         while self.piece.is_empty() {
             match self.pieces.blocking_recv() {
-                Some(Ok(piece)) => self.piece = piece,
+                Some(Ok(piece)) => {
+                    self.missing_bytes = self.missing_bytes.saturating_sub(piece.len() as u64);
+                    self.piece = piece;
+                }
                 Some(Err(error)) => return Err(io::Error::other(error)),
+                None if self.missing_bytes > 0 => return Err(io::Error::other(Stopped)),
                 None => break,
             }
         }
@@ -113,6 +129,7 @@ struct Pump {
     sender: mpsc::Sender<pf_storage::Result<Bytes>>,
     taken: Arc<Notify>,
     metrics: Metrics,
+    permission: Arc<Permission>,
 }
 
 impl Pump {
@@ -139,11 +156,15 @@ impl Pump {
 
     /// Whether to go on: all of the range was sent, and somebody still wants it.
     async fn send(&self, range: Range<u64>, is_taken: &mut bool) -> bool {
+        let mut is_first = true;
         let mut stream = self.storage.read(&self.object.uri, self.object.etag.as_deref(), range);
         while let Some(piece) = stream.next().await {
             let is_last = piece.is_err();
             if let Ok(piece) = &piece {
                 self.metrics.wire_bytes.inc_by(piece.len() as u64);
+                if std::mem::take(&mut is_first) {
+                    self.permission.prove(&self.object);
+                }
             }
             if self.sender.send(piece).await.is_err() || is_last {
                 return false;
@@ -166,17 +187,25 @@ pub struct ObjectRanges {
     storage: Storage,
     object: Object,
     metrics: Metrics,
+    permission: Arc<Permission>,
     at_once: Arc<Semaphore>,
 }
 
 impl ObjectRanges {
-    /// Ranges of `object`, fetched on `runtime`; `metrics` counts their bytes.
-    pub fn new(runtime: Handle, storage: Storage, object: Object, metrics: Metrics) -> Self {
+    /// Ranges of `object`, fetched on `runtime`; `metrics` counts their bytes, and `permission` hears of them.
+    pub fn new(
+        runtime: Handle,
+        storage: Storage,
+        object: Object,
+        metrics: Metrics,
+        permission: Arc<Permission>,
+    ) -> Self {
         Self {
             runtime,
             storage,
             object,
             metrics,
+            permission,
             at_once: Arc::new(Semaphore::new(RANGES_AT_ONCE_MAX)),
         }
     }
@@ -194,9 +223,11 @@ impl RangeSource for ObjectRanges {
             storage,
             object,
             metrics,
+            permission,
             at_once,
         } = self;
         let (storage, object, metrics, at_once) = (storage.clone(), object.clone(), metrics.clone(), at_once.clone());
+        let permission = Arc::clone(permission);
         runtime.spawn(async move {
             let mut sender = sender;
             let read = async {
@@ -210,12 +241,13 @@ impl RangeSource for ObjectRanges {
             };
             if let Ok(bytes) = &read {
                 metrics.wire_bytes.inc_by(bytes.len() as u64);
+                permission.prove(&object);
             }
             sender.send(read).ok();
         });
         Fetch::new(move || match answer.blocking_recv() {
             Ok(read) => read.map_err(io::Error::other),
-            Err(_) => Err(io::Error::other("reading was stopped")),
+            Err(_) => Err(io::Error::other(Stopped)),
         })
     }
 }

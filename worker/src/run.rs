@@ -41,6 +41,7 @@ use crate::{
     lane::{Shared, Work},
     metrics::Metrics,
     opened::Opener,
+    permission::Permission,
     plan::{self, Destination, Plan},
     pool,
     report::Report,
@@ -244,7 +245,11 @@ async fn work(
         ending: Arc::clone(ending),
         metrics: metrics.clone(),
     };
+    let storage = Storage::new(plan.storage.clone());
+    let permission = Permission::new(storage.clone(), Arc::clone(ending), refusal_patience(plan));
+    let permission = Arc::new(permission);
     let shared = Shared {
+        permission: Arc::clone(&permission),
         records: plan.records.clone(),
         outlets,
         letters,
@@ -257,9 +262,11 @@ async fn work(
     let (sender, receiver) = channel(plan.prefetch.objects * plan.threads);
     let opener = Opener {
         runtime: runtime.clone(),
-        storage: Storage::new(plan.storage.clone()),
+        storage,
+        sources: plan.sources.clone(),
         pieces_ahead: plan.prefetch.pieces,
         metrics: metrics.clone(),
+        permission: Arc::clone(&permission),
     };
     let leasing = leasing.run(sender, |taken| Work::open(taken, &opener));
     let lanes = {
@@ -280,6 +287,7 @@ async fn work(
     tokio::select! {
         all = all => all?,
         () = keeper.run() => {}
+        () = permission.run() => {}
         () = watch(metrics, &source, &offered) => {}
         () = watch_budget(&budget, states.as_deref(), ending) => {}
     }
@@ -352,6 +360,14 @@ async fn look_at_ledger(budget: &ErrorBudget, states: &States) -> Option<String>
             );
             None
         }
+    }
+}
+
+/// How long a refused item is held while nothing else is read. From a queue more may come at any time.
+fn refusal_patience(plan: &Plan) -> Duration {
+    match plan.input {
+        plan::Input::Stdin => Duration::from_secs(1),
+        plan::Input::Sqs(_) => Duration::from_secs(30),
     }
 }
 

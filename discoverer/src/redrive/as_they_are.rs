@@ -195,6 +195,7 @@ mod tests {
             let size_bytes = parts + u64::from(more);
             let items = (0..parts).map(|seq| item(seq, "s3://b/a", Some((seq, seq + 1)))).collect();
             let now = ObjectMeta {
+                archived: None,
                 uri: "s3://b/a".parse().unwrap(),
                 size_bytes,
                 etag: "2".to_owned(),

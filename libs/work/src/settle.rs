@@ -7,7 +7,7 @@
 //! | this object is out of reach while others are read well | release with a delay that grows; after so many tries, dead letter |
 //! | a worker that was asked to stop | release at once; it costs no try |
 //! | the lease ran out, or was taken away | nothing: somebody else has the item |
-//! | gone, changed, truncated, corrupt, of an unsupported kind | dead letter |
+//! | gone, changed, truncated, corrupt, of an unsupported kind, denied while others may be read | dead letter |
 //! | no permission, no such target, a script that doesn't compile | release, and the worker stops |
 //! | more rejected records than the error budget | release, and the worker stops |
 //!
@@ -30,18 +30,21 @@ pub enum Flaw {
     Corrupt,
     /// It is of a kind, or uses a feature, that we don't read.
     Unsupported,
+    /// It may not be read, though others may.
+    Denied,
     /// Anything else.
     Other,
 }
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Gone,
         Self::Changed,
         Self::Truncated,
         Self::Corrupt,
         Self::Unsupported,
+        Self::Denied,
         Self::Other,
     ];
 
@@ -53,6 +56,7 @@ impl Flaw {
             Self::Truncated => "truncated",
             Self::Corrupt => "corrupt",
             Self::Unsupported => "unsupported",
+            Self::Denied => "denied",
             Self::Other => "other",
         }
     }

@@ -4,7 +4,12 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::GzDecoder;
 
-use super::{BUFFER_BYTES, GZIP_MAGIC, Start, starts::Starts};
+use super::{BUFFER_BYTES, Start, bytes_behind, only_zeros, starts::Starts};
+
+/// What members are called.
+const MEMBER: &str = "gzip member";
+/// What each begins with.
+const MEMBER_FIRST_BYTE: u8 = 0x1f;
 
 /// Reads all members.
 ///
@@ -60,13 +65,12 @@ impl<R: Read> Read for Members<R> {
             if next.is_empty() {
                 break;
             }
-            // gzip(1) takes zeros for padding, as tapes have it.
             if next[0] == 0 {
-                only_zeros(&mut input)?;
+                self.ended_bytes += only_zeros(&mut input, MEMBER)?;
                 break;
             }
-            if next[0] != GZIP_MAGIC[0] {
-                return Err(bytes_behind_the_last_member());
+            if next[0] != MEMBER_FIRST_BYTE {
+                return Err(bytes_behind(MEMBER));
             }
             self.starts.add(Start {
                 offset: self.first.offset + self.ended_bytes,
@@ -102,26 +106,4 @@ impl<R: Read> BufRead for Counted<R> {
         self.taken_bytes += count as u64;
         self.input.consume(count);
     }
-}
-
-/// Reads to the end, which nothing but zeros may come before.
-fn only_zeros(input: &mut impl BufRead) -> io::Result<()> {
-    loop {
-        let rest = input.fill_buf()?;
-        if rest.is_empty() {
-            return Ok(());
-        }
-        if rest.iter().any(|byte| *byte != 0) {
-            return Err(bytes_behind_the_last_member());
-        }
-        let count = rest.len();
-        input.consume(count);
-    }
-}
-
-fn bytes_behind_the_last_member() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        "there are bytes behind the last gzip member",
-    )
 }

@@ -65,21 +65,83 @@ fn zeros_behind_the_last_member_are_padding() {
 }
 
 #[test]
-fn bytes_are_believed_before_a_name_but_not_against_it() {
-    assert_eq!(choose(Compression::None, Magic::Gzip, false), Ok(Compression::Gzip));
-    assert_eq!(choose(Compression::Auto, Magic::Zstd, false), Ok(Compression::Zstd));
-    assert_eq!(choose(Compression::Auto, Magic::Other, false), Ok(Compression::None));
-    assert_eq!(choose(Compression::Gzip, Magic::Other, true), Ok(Compression::None));
-    assert!(
-        choose(Compression::Gzip, Magic::Zstd, false)
-            .unwrap_err()
-            .contains("gzip")
-    );
-    assert!(
-        choose(Compression::Zstd, Magic::Other, false)
-            .unwrap_err()
-            .contains("zstd")
-    );
+fn bytes_are_believed_before_any_name() {
+    use Compression::{Auto, Gzip, None, Zstd};
+    for stated in [Auto, Gzip, None, Zstd] {
+        assert_eq!(choose(stated, Magic::Gzip), Ok(Gzip));
+        assert_eq!(choose(stated, Magic::Zstd), Ok(Zstd));
+        assert_eq!(choose(stated, Magic::Text), Ok(None));
+        let error = choose(stated, Magic::Foreign("xz")).unwrap_err();
+        assert_eq!(error, "unsupported: it is xz, which is not read");
+    }
+    assert_eq!(choose(Auto, Magic::Other), Ok(None));
+    // What is neither packed nor text is damaged, where the name says that it is packed.
+    assert!(choose(Gzip, Magic::Other).unwrap_err().contains("gzip"));
+    assert!(choose(Zstd, Magic::Other).unwrap_err().contains("zstd"));
+}
+
+#[test]
+fn zeros_behind_the_last_frame_are_padding_and_anything_else_is_corrupt() {
+    let frame = ::zstd::encode_all(&b"{}\n"[..], 1).unwrap();
+    for padding in [1, 3, 1000, 200_000] {
+        let bytes = [frame.clone(), vec![0; padding]].concat();
+        let mut stream = reader(&bytes[..], Compression::Zstd).unwrap();
+        let mut text = Vec::new();
+        stream.read_to_end(&mut text).unwrap();
+        assert_eq!(text, b"{}\n");
+        assert_eq!(stream.taken_bytes(), bytes.len() as u64);
+    }
+    for trailer in [&b"\0\0x"[..], b"{\"a\":1}\n"] {
+        let bytes = [&frame[..], trailer].concat();
+        assert!(read(&bytes, Compression::Zstd).is_err(), "{trailer:?}");
+    }
+    // Zeros alone are no stream.
+    assert!(read(&[0; 100], Compression::Zstd).is_err());
+}
+
+/// A frame with a window of two to the power of `log` bytes.
+fn with_window(text: &[u8], log: u32) -> Vec<u8> {
+    let mut encoder = ::zstd::Encoder::new(Vec::new(), 1).unwrap();
+    encoder
+        .set_parameter(::zstd::zstd_safe::CParameter::WindowLog(log))
+        .unwrap();
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn a_frame_with_a_larger_window_than_allowed_is_not_read_and_the_flag_is_named() {
+    let text = b"{\"a\":1}\n".repeat(1000);
+    for (log, allowed, is_read) in [
+        (26, 26, true),
+        (27, 26, false),
+        (27, 27, true),
+        (21, 20, false),
+        (20, 20, true),
+    ] {
+        let bytes = with_window(&text, log);
+        let mut out = Vec::new();
+        let mut stream = Stream::new(&bytes[..], Compression::Zstd, Start::default(), allowed).unwrap();
+        match stream.read_to_end(&mut out) {
+            Ok(_) => assert!(is_read && out == text, "{log} with {allowed}"),
+            Err(error) => {
+                assert!(!is_read, "{log} with {allowed}: {error}");
+                assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+                let megabytes = format!("more than {} MiB", 1 << (allowed - 20));
+                assert!(error.to_string().contains(&megabytes), "{error}");
+                assert!(error.to_string().contains("--zstd-window-mb"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_frame_with_a_dictionary_is_unsupported_and_not_corrupt() {
+    // RFC 8878, section 3.1.1: a frame that names dictionary 7, with a window of 2 MiB and an empty last block.
+    let bytes = [0x28, 0xb5, 0x2f, 0xfd, 0b01, 0b0101_1000, 7, 1, 0, 0];
+    let error = read(&bytes, Compression::Zstd).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::Unsupported, "{error}");
+    assert!(error.to_string().contains("dictionary"), "{error}");
 }
 
 /// Random members and frames of numbered text, with where each began.
@@ -126,7 +188,7 @@ proptest! {
             prop_assert_eq!(between.count(), 0);
             let rest = &bytes[start.offset as usize..];
             let mut read = Vec::new();
-            Stream::new(rest, compression, start).unwrap().read_to_end(&mut read).unwrap();
+            Stream::new(rest, compression, start, WINDOW_LOG).unwrap().read_to_end(&mut read).unwrap();
             prop_assert_eq!(&read[..], &text[start.decompressed_offset as usize..]);
         }
         stream.read_to_end(&mut Vec::new()).unwrap();
@@ -174,7 +236,7 @@ fn what_was_taken_of_a_stream_stays_taken_when_it_breaks() {
         (gzip(&text), Compression::Gzip),
         (zstd::encode_all(&text[..], 1).unwrap(), Compression::Zstd),
     ] {
-        let mut stream = Stream::new(&bytes[..bytes.len() / 2], compression, Start::default()).unwrap();
+        let mut stream = Stream::new(&bytes[..bytes.len() / 2], compression, Start::default(), WINDOW_LOG).unwrap();
         let mut taken = 0;
         let mut buffer = [0; 1000];
         loop {

@@ -112,7 +112,7 @@ impl Outlet {
         match self {
             Self::Bulks(sending) => sending.write(origin, batch, hold).await.map_err(Error::Encode),
             Self::Text(output, metrics) => {
-                let output_bytes = match output.write(batch) {
+                let output_bytes = match output.write(batch, origin.fields.as_deref()) {
                     Ok(bytes) => bytes,
                     Err(output::Error::Encode(error)) => {
                         let outcome = unwritable(&error);

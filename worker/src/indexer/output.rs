@@ -2,7 +2,10 @@
 
 use std::io::{self, Write as _};
 
-use super::json::{self, Encoder};
+use super::{
+    json::{self, Encoder},
+    partition::PartitionFields,
+};
 use crate::batch::{Batch, LineBatch};
 
 /// Why a batch was not written.
@@ -60,24 +63,32 @@ impl Output {
         self.encoder.take_not_finite()
     }
 
-    /// Writes a batch whole, or not at all if the destination is gone. Gives the bytes of its documents, newlines included.
-    pub fn write(&mut self, batch: &Batch) -> Result<u64, Error> {
+    /// Writes a batch whole, or not at all if the destination is gone, each document with these fields if there are any. Gives
+    /// the bytes of its documents, newlines included.
+    pub fn write(&mut self, batch: &Batch, fields: Option<&PartitionFields>) -> Result<u64, Error> {
         self.text.clear();
         self.documents.clear();
         match batch {
             // Statistics need no copy of lines that are already what would be written.
-            Batch::Lines(batch) if self.to == To::Statistics => {
+            Batch::Lines(batch) if self.to == To::Statistics && fields.is_none() => {
                 return Ok(batch
                     .lines
                     .iter()
                     .map(|line| u64::from(line.end - line.start) + 1)
                     .sum());
             }
-            Batch::Lines(batch) => append_lines(batch, &mut self.text),
+            Batch::Lines(batch) => match fields {
+                None => append_lines(batch, &mut self.text),
+                Some(fields) => append(&batch.text, &batch.lines, fields, &mut self.text),
+            },
             Batch::Columns(batch) => {
                 self.encoder
                     .write(&batch.records, &mut self.text, &mut self.documents)
                     .map_err(Error::Encode)?;
+                if let Some(fields) = fields {
+                    let rows = std::mem::take(&mut self.text);
+                    append(&rows, &self.documents, fields, &mut self.text);
+                }
             }
         }
         if self.to == To::Stdout {
@@ -91,6 +102,22 @@ impl Output {
                 })?;
         }
         Ok(self.text.len() as u64)
+    }
+}
+
+/// Appends documents, each with these fields and one newline.
+fn append<Place: Copy + TryInto<usize, Error: std::fmt::Debug>>(
+    text: &[u8],
+    documents: &[std::ops::Range<Place>],
+    fields: &PartitionFields,
+    out: &mut Vec<u8>,
+) {
+    for document in documents {
+        let place = |place: Place| place.try_into().expect("a place in a text is a place in memory");
+        let start = out.len();
+        out.extend_from_slice(&text[place(document.start)..place(document.end)]);
+        fields.add(out, start);
+        out.push(b'\n');
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     outlet::unwritable,
 };
 use crate::{
-    batch::{Batch, REJECT_RAW_BYTES_MAX, Reject},
+    batch::{Batch, Reject},
     delivery::{Hold, Letters},
     metrics::Metrics,
 };
@@ -212,12 +212,12 @@ fn tallies(bulk: &Bulk, delivered: Delivered) -> Vec<Tally> {
     tallies
 }
 
-/// The document as a rejected record. Of a large one the beginning is kept.
+/// The document as a rejected record.
 fn reject(document: &Document, source: &[u8], reason: String) -> Reject {
     Reject {
         ordinal: document.ordinal,
         reason,
-        raw: source[..source.len().min(REJECT_RAW_BYTES_MAX)].to_vec(),
+        raw: source.to_vec(),
         record_bytes: source.len() as u64,
     }
 }

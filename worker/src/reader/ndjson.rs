@@ -104,6 +104,8 @@ pub struct Counts {
     pub filtered: u64,
     /// Lines that are no records.
     pub rejected: u64,
+    /// NULs before records, which were skipped: a log that was cut while it was written has them.
+    pub nul_bytes: u64,
 }
 
 /// Reads one span of one object.
@@ -231,24 +233,30 @@ impl<R: Read> Reader<R> {
         let mut at = first;
         let mut refused_bytes = 0;
         while at < whole && lines.len() < self.options.batch_records_max && at - first < self.options.batch_bytes_max {
-            let start = at;
-            match lines::walk(window, start, &mut self.check, limit) {
-                Ok((Line::Record(newline), passes)) => {
-                    at = newline + 1;
-                    self.counts.records += 1;
-                    if passes {
-                        lines.push(start as u32..lines::without_return(text, start, newline) as u32);
-                    } else {
-                        self.counts.filtered += 1;
+            let mut start = at;
+            at = loop {
+                match lines::walk(window, start, &mut self.check, limit) {
+                    Ok((Line::Record(newline), passes)) => {
+                        self.counts.records += 1;
+                        if passes {
+                            lines.push(start as u32..lines::without_return(text, start, newline) as u32);
+                        } else {
+                            self.counts.filtered += 1;
+                        }
+                        break newline + 1;
+                    }
+                    Ok((Line::Blank(newline), _)) => break newline + 1,
+                    Err(refusal) => {
+                        if let Some(behind) = lines::behind_nuls(window, start, &mut self.counts.nul_bytes) {
+                            start = behind;
+                            continue;
+                        }
+                        refused_bytes += refusal.next - start;
+                        self.counts.refuse(refusal.reject, rejects);
+                        break refusal.next;
                     }
                 }
-                Ok((Line::Blank(newline), _)) => at = newline + 1,
-                Err(refusal) => {
-                    at = refusal.next;
-                    refused_bytes += at - start;
-                    self.counts.refuse(refusal.reject, rejects);
-                }
-            }
+            };
         }
         self.window.advance(at);
         refused_bytes
@@ -284,28 +292,37 @@ impl<R: Read> Reader<R> {
         let (window, limit) = (&self.window, self.options.record_bytes_max);
         let whole = window.whole();
         let mut at = window.at();
-        while at < whole && !rows.full(&self.options, decoder) {
-            let start = at;
-            match lines::decode(window, start, &mut self.check, decoder, limit) {
-                Ok(Decoded::Row(newline)) => {
-                    at = newline + 1;
-                    self.counts.records += 1;
-                    rows.ordinals.push(window.ordinal(start));
-                    rows.input_bytes += at - start;
+        'lines: while at < whole && !rows.full(&self.options, decoder) {
+            let mut start = at;
+            let mut nul_bytes = 0;
+            at = loop {
+                match lines::decode(window, start, &mut self.check, decoder, limit) {
+                    Ok(Decoded::Row(newline)) => {
+                        self.counts.records += 1;
+                        rows.ordinals.push(window.ordinal(start));
+                        rows.input_bytes += newline + 1 - start;
+                        break newline + 1;
+                    }
+                    Ok(Decoded::Filtered(newline)) => {
+                        self.counts.records += 1;
+                        self.counts.filtered += 1;
+                        break newline + 1;
+                    }
+                    Ok(Decoded::Blank(newline)) => break newline + 1,
+                    // From the line's start, with its NULs.
+                    Ok(Decoded::Again) => break 'lines,
+                    Err(refusal) => {
+                        if let Some(behind) = lines::behind_nuls(window, start, &mut nul_bytes) {
+                            start = behind;
+                            continue;
+                        }
+                        rows.refused_bytes += refusal.next - start;
+                        self.counts.refuse(refusal.reject, rejects);
+                        break refusal.next;
+                    }
                 }
-                Ok(Decoded::Filtered(newline)) => {
-                    at = newline + 1;
-                    self.counts.records += 1;
-                    self.counts.filtered += 1;
-                }
-                Ok(Decoded::Blank(newline)) => at = newline + 1,
-                Ok(Decoded::Again) => break,
-                Err(refusal) => {
-                    at = refusal.next;
-                    rows.refused_bytes += at - start;
-                    self.counts.refuse(refusal.reject, rejects);
-                }
-            }
+            };
+            self.counts.nul_bytes += nul_bytes;
         }
         self.window.advance(at);
     }

@@ -8,20 +8,25 @@
 mod begin;
 mod error;
 mod lines;
+mod looks;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::{io::Read, ops::Range, sync::Arc};
 
 use pf_work::{Format, WorkItem, checkpoint::Position};
 
 pub use self::error::Error;
-use self::{begin::Begin, lines::Lines};
+use self::{
+    begin::{Begin, misfit},
+    lines::Lines,
+};
 use crate::{
     batch::{Batch, Reject},
+    decompress::Magic,
     plan::Records,
     reader::{
-        ndjson,
         parquet::{self, Place},
         range_source::RangeSource,
     },
@@ -56,6 +61,10 @@ pub struct Counts {
     pub filtered: u64,
     /// Lines that are no records, and rows that are too large.
     pub rejected: u64,
+    /// Of `bytes`, those of an object that is stored as it is: over its ranges they add up to its size.
+    pub span_bytes: u64,
+    /// NULs before records, which were skipped.
+    pub nul_bytes: u64,
 }
 
 /// Reads one work item.
@@ -96,12 +105,8 @@ impl<R: Read> ObjectReader<R> {
             _ => None,
         };
         let is_rows = place.is_some() || (item.format == Format::Parquet && from.is_none());
-        if !is_rows {
-            let begin = Begin::new(item, from)?;
-            let stream = begin.stream.clone().map(|range| source.stream(range));
-            if let Some(lines) = Lines::open(item, &begin, stream, line_options(records))? {
-                return Ok(Self(Kind::Lines(Box::new(lines))));
-            }
+        if !is_rows && let Some(lines) = Self::lines(item, from, records, source)? {
+            return Ok(lines);
         }
         let range = item.range.map(|range| (range.start, range.end));
         let rows = parquet::Reader::open_at(source.ranges(), range, place, row_options(records));
@@ -109,8 +114,42 @@ impl<R: Read> ObjectReader<R> {
             Ok(rows) => Ok(Self(Kind::Rows(Box::new(rows)))),
             Err(error @ parquet::Error::NoSuchPlace(_)) => Err(Error::Misfit(error.to_string())),
             Err(error @ parquet::Error::NotParquet(_)) if place.is_some() => Err(Error::Misfit(error.to_string())),
+            // The bytes are believed before the name.
+            Err(error @ parquet::Error::NotParquet(_)) if is_rows => {
+                let first = looks::head(&*source.ranges())?;
+                match Magic::of(&first) {
+                    Magic::Foreign(name) => Err(Error::Contradiction(format!(
+                        "unsupported: it is {name}, which is not read"
+                    ))),
+                    magic if looks::may_be_lines(magic, &first) => match Self::lines(item, None, records, source)? {
+                        Some(lines) => Ok(lines),
+                        None => Err(error.into()),
+                    },
+                    _ => Err(error.into()),
+                }
+            }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// A reader of lines; none if the object is Parquet.
+    fn lines(
+        item: &WorkItem,
+        from: Option<Position>,
+        records: &Records,
+        source: &mut impl Source<Stream = R>,
+    ) -> Result<Option<Self>, Error> {
+        let begin = Begin::new(item, from)?;
+        if from.is_some() && begin.resumed.is_some() && begin.contradicts(item) {
+            // What the object is said to be is not how it was read before, unless its bytes say so too.
+            let first = looks::head(&*source.ranges())?;
+            if !begin.agrees_with(Magic::of(&first), &first) {
+                return misfit("the object is none that has such a place");
+            }
+        }
+        let stream = begin.stream.clone().map(|range| source.stream(range));
+        let lines = Lines::open(item, &begin, stream, || source.ranges(), records)?;
+        Ok(lines.map(|lines| Self(Kind::Lines(Box::new(lines)))))
     }
 
     /// The next records; `None` at the end. What is refused is added to `rejects`. A batch may have no records.
@@ -167,43 +206,21 @@ impl<R: Read> ObjectReader<R> {
                     records: counts.rows,
                     filtered: counts.filtered,
                     rejected: counts.rejected,
+                    span_bytes: 0,
+                    nul_bytes: 0,
                 }
             }
         }
     }
 }
 
-fn line_options(records: &Records) -> ndjson::Options {
-    let Records {
-        columns,
-        filter,
-        batch_records_max,
-        record_bytes_max,
-        binary: _,
-    } = records.clone();
-    ndjson::Options {
-        columns,
-        filter,
-        record_bytes_max,
-        batch_records_max,
-        batch_bytes_max: BATCH_BYTES_MAX,
-    }
-}
-
 fn row_options(records: &Records) -> parquet::Options {
-    let Records {
-        columns,
-        filter,
-        batch_records_max,
-        record_bytes_max,
-        binary,
-    } = records.clone();
     parquet::Options {
-        columns,
-        filter,
-        batch_records_max,
+        columns: records.columns.clone(),
+        filter: records.filter.clone(),
+        batch_records_max: records.batch_records_max,
         batch_bytes_max: BATCH_BYTES_MAX,
-        record_bytes_max,
-        binary,
+        record_bytes_max: records.record_bytes_max,
+        binary: records.binary,
     }
 }

@@ -13,7 +13,7 @@ use super::{
     index_name::NameValues,
 };
 use crate::{
-    batch::{Batch, ColumnBatch, LineBatch, REJECT_RAW_BYTES_MAX, Reject},
+    batch::{Batch, ColumnBatch, LineBatch, Reject},
     indexer::json::{self, Encoder},
     predicate::FieldPath,
     reader::ndjson::fields::{self, Fields, Scalar},
@@ -122,6 +122,9 @@ impl BulkEncoder {
             let written = self.actions.write(origin, ordinal, &values, target.body);
             let source = target.body.len();
             target.body.extend_from_slice(&batch.text[start..end]);
+            if let Some(fields) = &origin.fields {
+                fields.add(target.body, source);
+            }
             target.close(ordinal, action, source, written, &self.actions.addressing);
         }
     }
@@ -148,6 +151,9 @@ impl BulkEncoder {
             let written = self.actions.write(origin, ordinal, &values, target.body);
             let source = target.body.len();
             rows.write(row, target.body);
+            if let Some(fields) = &origin.fields {
+                fields.add(target.body, source);
+            }
             target.close(ordinal, action, source, written, &self.actions.addressing);
         }
         Ok(())
@@ -196,7 +202,7 @@ impl Target<'_> {
         self.rejects.push(Reject {
             ordinal,
             reason,
-            raw: self.body[source..source + bytes.min(REJECT_RAW_BYTES_MAX)].to_vec(),
+            raw: self.body[source..].to_vec(),
             record_bytes: bytes as u64,
         });
         self.body.truncate(action);

@@ -83,6 +83,9 @@ impl Fault {
             What::ExpectedColon => expected("':'"),
             What::ExpectedCommaOrBrace => expected("',' or '}'"),
             What::ExpectedCommaOrBracket => expected("',' or ']'"),
+            What::ExpectedLineEnd if text.get(self.at()) == Some(&b'{') => {
+                format!("not one JSON object: another object follows on the same line at byte {byte}")
+            }
             What::ExpectedLineEnd => expected("the end of the line"),
             What::ExpectedDigit => expected("a digit"),
             What::LeadingZero => format!("not a JSON object: a number with a leading zero at byte {byte}"),

@@ -144,8 +144,10 @@ fn refuse<R: Read>(
     let newline = newline_after(text, start);
     let line = start..without_return(text, start, newline);
     let (ordinal, record_bytes) = (window.ordinal(start), line.len() as u64);
-    let raw = text[start..line.end.min(start + REJECT_RAW_BYTES_MAX)].to_vec();
-    let reject = if line.len() > record_bytes_max {
+    let is_too_long = line.len() > record_bytes_max;
+    let kept_bytes = if is_too_long { REJECT_RAW_BYTES_MAX } else { line.len() };
+    let raw = text[start..line.end.min(start + kept_bytes)].to_vec();
+    let reject = if is_too_long {
         too_long(ordinal, raw, record_bytes, record_bytes_max)
     } else {
         Reject {
@@ -159,6 +161,16 @@ fn refuse<R: Read>(
         reject,
         next: newline + 1,
     }
+}
+
+/// The place behind the NULs at `start`; none if there are none. A log that was cut while it was written goes on behind a hole
+/// of them.
+#[cold]
+pub(super) fn behind_nuls<R: Read>(window: &Window<R>, start: usize, nul_bytes: &mut u64) -> Option<usize> {
+    let text = window.text();
+    let nuls = text[start..].iter().take_while(|byte| **byte == 0).count();
+    *nul_bytes += nuls as u64;
+    (nuls > 0).then_some(start + nuls)
 }
 
 /// The newline of the line that `start` is in.

@@ -297,7 +297,7 @@ mod tests {
             ),
             (
                 r#"{"a":1} {"a":1}"#,
-                "not a JSON object: expected the end of the line at byte 8",
+                "not one JSON object: another object follows on the same line at byte 8",
             ),
             (
                 r#"{"a":01}"#,

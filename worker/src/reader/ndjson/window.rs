@@ -55,6 +55,8 @@ pub(super) struct Window<R> {
     first: Option<u64>,
     /// Where the span starts.
     start: u64,
+    /// NULs of the line at `text[0]` that were dropped before it.
+    hole_bytes: u64,
     record_bytes_max: usize,
 }
 
@@ -72,6 +74,7 @@ impl<R: Read> Window<R> {
             end: span.end.unwrap_or(u64::MAX),
             first: (span.start == 0).then_some(0),
             start: span.start,
+            hole_bytes: 0,
             record_bytes_max,
         }
     }
@@ -148,13 +151,16 @@ impl<R: Read> Window<R> {
     pub(super) fn advance(&mut self, at: usize) {
         debug_assert!(self.at <= at && at <= self.whole);
         self.at = at;
+        if at > 0 {
+            self.hole_bytes = 0;
+        }
     }
 
     /// Where the first line starts that is not done with; before a line is found, where the span starts.
     pub(super) fn position(&self) -> u64 {
         // A last line without a newline was given one that the input does not have.
         self.first
-            .map_or(self.start, |_| self.ordinal(self.at.min(self.filled)))
+            .map_or(self.start, |_| self.ordinal(self.at.min(self.filled)) - self.hole_bytes)
     }
 
     /// Bytes of this span's lines that are done with.
@@ -245,11 +251,23 @@ impl<R: Read> Window<R> {
                     break;
                 }
                 Source::Ended | Source::Done => {
+                    self.hole_bytes = 0;
                     self.source = Source::Done;
                     return;
                 }
                 // The piece of a line before an error is no record.
                 Source::Failed(_) => return,
+            }
+            let nuls = self.text[..self.filled].iter().take_while(|byte| **byte == 0).count();
+            if nuls > 0 {
+                // However large a hole is, the record behind it is held alone.
+                self.text.copy_within(nuls..self.filled, 0);
+                self.filled -= nuls;
+                self.offset_bytes += nuls as u64;
+                self.hole_bytes += nuls as u64;
+                counts.nul_bytes += nuls as u64;
+                searched = 0;
+                continue;
             }
             searched = self.filled;
             // One more for a carriage return that may belong to the line's end.
@@ -382,6 +400,7 @@ impl<R: Read> Window<R> {
         rejects.push(too_long(ordinal, raw, record_bytes, self.record_bytes_max));
         counts.records += 1;
         counts.rejected += 1;
+        self.hole_bytes = 0;
         self.at = line_end.map_or(0, |end| end + 1);
         self.whole = self.at;
     }

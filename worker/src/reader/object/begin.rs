@@ -4,8 +4,11 @@ use std::ops::Range;
 
 use pf_work::{Compression, Format, WorkItem, checkpoint::Position};
 
-use super::Error;
-use crate::{decompress::Start, reader::ndjson::Span};
+use super::{Error, looks};
+use crate::{
+    decompress::{Magic, Start},
+    reader::ndjson::Span,
+};
 
 /// No offset in an object is higher. What is behind it is no position that a reader ever gave, and sums with it stay
 /// numbers.
@@ -33,9 +36,6 @@ pub(super) struct Resumed {
 
 impl Begin {
     pub(super) fn new(item: &WorkItem, from: Option<Position>) -> Result<Self, Error> {
-        if item.format == Format::Parquet && from.is_some() {
-            return misfit("it is a place in lines, and the object is Parquet");
-        }
         match from {
             None => Ok(Self::at_start(item)),
             Some(Position::Byte { offset }) => Self::at_byte(item, offset),
@@ -52,6 +52,21 @@ impl Begin {
                 skip_bytes,
             ),
             Some(Position::Row { .. }) => misfit("it is a row of a Parquet file, and the object has lines"),
+        }
+    }
+
+    /// Whether the item says that its object is none with such a place: then its bytes decide, as they did before.
+    pub(super) fn contradicts(&self, item: &WorkItem) -> bool {
+        let is_stored = self.resumed.is_some_and(|resumed| resumed.start.is_none());
+        item.format == Format::Parquet || is_stored && matches!(item.compression, Compression::Gzip | Compression::Zstd)
+    }
+
+    /// Whether an object that begins like this has such a place.
+    pub(super) fn agrees_with(&self, magic: Magic, first: &[u8]) -> bool {
+        match self.resumed.map(|resumed| resumed.start.is_some()) {
+            Some(true) => matches!(magic, Magic::Gzip | Magic::Zstd),
+            Some(false) => magic == Magic::Text && looks::may_be_lines(magic, first),
+            None => true,
         }
     }
 
@@ -82,9 +97,6 @@ impl Begin {
         // Nothing of the item lies before it, or a line begins just here: either way it is the item's start.
         if offset == range.start {
             return Ok(Self::at_start(item));
-        }
-        if matches!(item.compression, Compression::Gzip | Compression::Zstd) {
-            return misfit("it is a byte of lines as stored, and the object is compressed");
         }
         let is_left = offset < range.end;
         Ok(Self {

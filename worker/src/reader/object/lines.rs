@@ -1,17 +1,26 @@
 //! Lines of one item, from its start or gone on with.
 
-use std::io::{self, Cursor, Read};
+use std::{
+    io::{self, Cursor, Read},
+    sync::Arc,
+};
 
 use pf_work::{Compression, WorkItem, checkpoint::Position};
 
 use super::{
     Counts, Error,
     begin::{Begin, Resumed, misfit},
+    looks,
+    text::Text,
 };
 use crate::{
     batch::{Batch, LineBatch, Reject},
     decompress::{self, MAGIC_BYTES, Magic, Start, Stream},
-    reader::ndjson::{self, BYTE_ORDER_MARK},
+    plan::Records,
+    reader::{
+        ndjson::{self, BYTE_ORDER_MARK},
+        range_source::RangeSource,
+    },
 };
 
 /// How much is skipped in one step on the way to the record to go on at: between steps a lane sees whether it is to stop.
@@ -33,11 +42,16 @@ impl<R: Read> Read for Rest<R> {
 }
 
 /// Reads lines.
-#[derive(Debug)]
 pub(super) struct Lines<R> {
-    reader: ndjson::Reader<Stream<Head<R>>>,
+    reader: ndjson::Reader<Text<Head<R>>>,
     /// Decompressed bytes still to be skipped before the first record.
     skip_bytes: u64,
+    /// Whose first bytes are still to be looked at, if the first record is none: what is read begins behind them.
+    unseen: Option<Arc<dyn RangeSource>>,
+    /// Whether the first record is still to come, of an object that is read from its start.
+    begins: bool,
+    /// Whether what was read turned out to be no lines at all.
+    is_foreign: bool,
 }
 
 impl<R: Read> Lines<R> {
@@ -47,7 +61,8 @@ impl<R: Read> Lines<R> {
         item: &WorkItem,
         begin: &Begin,
         mut stream: Option<R>,
-        options: ndjson::Options,
+        ranges: impl FnOnce() -> Arc<dyn RangeSource>,
+        records: &Records,
     ) -> Result<Option<Self>, Error> {
         let Begin {
             stream: _,
@@ -67,15 +82,14 @@ impl<R: Read> Lines<R> {
         if magic == Magic::Parquet && resumed.is_none() {
             return Ok(None);
         }
-        let is_empty = first.is_empty();
         let head = Cursor::new(first).chain(Rest(stream));
         let (compression, start) = match resumed.and_then(|resumed| resumed.start) {
             None if !is_compressible => (Compression::None, Start::default()),
             None => {
-                let compression = decompress::choose(item.compression, magic, is_empty);
+                let compression = decompress::choose(item.compression, magic);
                 (compression.map_err(Error::Contradiction)?, Start::default())
             }
-            Some(start) => match decompress::choose(item.compression, magic, is_empty) {
+            Some(start) => match decompress::choose(item.compression, magic) {
                 Ok(compression @ (Compression::Gzip | Compression::Zstd)) => (compression, start),
                 _ => {
                     return misfit(&format!(
@@ -86,19 +100,28 @@ impl<R: Read> Lines<R> {
             },
         };
         if item.range.is_some() && compression != Compression::None {
-            return Err(Error::Contradiction(
-                "a compressed object can't be read in ranges: discover it again without them".to_owned(),
-            ));
+            return Err(Error::Contradiction(IN_RANGES.to_owned()));
         }
-        let stream = Stream::new(head, compression, start)?;
+        let stream = Stream::new(head, compression, start, records.zstd_window_log)?;
+        let mut text = Text::new(stream, records.nul_ends_record);
+        if resumed.is_none() && text.is_compressed() {
+            is_text(text.look(), "inside its compression ")?;
+        }
+        let options = line_options(records);
         Ok(Some(match resumed {
             None => Self {
-                reader: ndjson::Reader::new(stream, *span, options),
+                reader: ndjson::Reader::new(text, *span, options),
                 skip_bytes: 0,
+                unseen: (!is_compressible).then(ranges),
+                begins: is_compressible,
+                is_foreign: false,
             },
             Some(Resumed { skip_bytes, .. }) => Self {
-                reader: ndjson::Reader::at_line(stream, *span, options),
+                reader: ndjson::Reader::at_line(text, *span, options),
                 skip_bytes: *skip_bytes,
+                unseen: None,
+                begins: false,
+                is_foreign: false,
             },
         }))
     }
@@ -108,7 +131,33 @@ impl<R: Read> Lines<R> {
             self.skip()?;
             return Ok(Some(Batch::Lines(LineBatch::default())));
         }
-        Ok(self.reader.next_batch(rejects)?)
+        let before = rejects.len();
+        let batch = self.reader.next_batch(rejects);
+        if (self.begins || self.unseen.is_some()) && self.reader.counts().records > 0 {
+            let is_first = |reject: &Reject| match &batch {
+                Ok(Some(Batch::Lines(batch))) => batch.first_ordinal().is_none_or(|first| reject.ordinal < first),
+                Ok(Some(Batch::Columns(batch))) => batch.ordinals.first().is_none_or(|first| reject.ordinal < *first),
+                Ok(None) | Err(_) => true,
+            };
+            let ranges = self.unseen.take();
+            if let Some(first) = rejects.get_mut(before).filter(|first| is_first(first)) {
+                if let Some(ranges) = ranges {
+                    let seen = looks::head(&*ranges)
+                        .map_err(Error::from)
+                        .and_then(|head| in_ranges(Magic::of(&head)));
+                    if let Err(error) = seen {
+                        // Nothing of it is a record, and so none is refused.
+                        rejects.truncate(before);
+                        self.is_foreign = true;
+                        return Err(error);
+                    }
+                } else if let Some(looks) = looks::like(&first.raw) {
+                    first.reason = format!("{}; the object {looks}", first.reason);
+                }
+            }
+            self.begins = false;
+        }
+        Ok(batch?)
     }
 
     /// Goes on to the record to begin at, one step.
@@ -159,14 +208,59 @@ impl<R: Read> Lines<R> {
             records,
             filtered,
             rejected,
+            nul_bytes,
         } = self.reader.counts();
+        let text = self.reader.input();
+        if self.is_foreign {
+            return Counts {
+                wire_bytes: text.taken_bytes(),
+                ..Counts::default()
+            };
+        }
         Counts {
-            wire_bytes: self.reader.input().taken_bytes(),
+            wire_bytes: text.taken_bytes(),
             bytes,
+            span_bytes: if text.is_compressed() { 0 } else { bytes },
+            nul_bytes,
             records,
             filtered,
             rejected,
         }
+    }
+}
+
+/// Why an object that some ranges are of can't be read in them.
+const IN_RANGES: &str = "a compressed object can't be read in ranges: discover it again without them";
+
+/// That what is in a compressed stream is text, and nothing that is packed once more.
+fn is_text(magic: Magic, whence: &str) -> Result<(), Error> {
+    let name = match magic {
+        Magic::Text | Magic::Other => return Ok(()),
+        Magic::Parquet => "Parquet",
+        Magic::Gzip => "gzip",
+        Magic::Zstd => "zstd",
+        Magic::Foreign(name) => name,
+    };
+    Err(Error::Contradiction(format!(
+        "unsupported: {whence}it is {name}, which is not read"
+    )))
+}
+
+/// That an object with this beginning can be read in ranges of its bytes as stored.
+fn in_ranges(magic: Magic) -> Result<(), Error> {
+    match magic {
+        Magic::Gzip | Magic::Zstd => Err(Error::Contradiction(IN_RANGES.to_owned())),
+        _ => is_text(magic, ""),
+    }
+}
+
+fn line_options(records: &Records) -> ndjson::Options {
+    ndjson::Options {
+        columns: records.columns.clone(),
+        filter: records.filter.clone(),
+        record_bytes_max: records.record_bytes_max,
+        batch_records_max: records.batch_records_max,
+        batch_bytes_max: super::BATCH_BYTES_MAX,
     }
 }
 

@@ -1,7 +1,9 @@
 //! Items that are read in one go, and the same items left anywhere and gone on with.
 #![allow(clippy::unwrap_used)] // a test says what is wrong by failing
 
+mod foreign;
 mod lines;
+mod model;
 mod rows;
 
 use std::{
@@ -79,11 +81,8 @@ fn item(bytes: &[u8], format: Format, compression: Compression) -> WorkItem {
 
 fn records() -> Records {
     Records {
-        columns: None,
-        filter: None,
         batch_records_max: 50_000,
-        record_bytes_max: 16 << 20,
-        binary: crate::values::binary::Binary::Text,
+        ..Records::default()
     }
 }
 
@@ -122,6 +121,7 @@ impl Outcome {
         self.counts.records += counts.records;
         self.counts.filtered += counts.filtered;
         self.counts.rejected += counts.rejected;
+        self.counts.span_bytes += counts.span_bytes;
     }
 }
 
@@ -154,6 +154,11 @@ fn read_some(
         assert!(counts.filtered + counts.rejected <= counts.records, "{counts:?}");
     }
     outcome.count(reader.counts());
+    // What the object looks like is said where its first record is read, which is not in every range.
+    for reject in &mut outcome.rejects {
+        let said = reject.reason.find("; the object ").unwrap_or(reject.reason.len());
+        reject.reason.truncate(said);
+    }
     Ok(if is_done { None } else { Some(reader.position()) })
 }
 

@@ -319,7 +319,8 @@ fn a_filter_decides_which_records_become_rows() {
             bytes: text.len() as u64,
             records: 4,
             filtered: 1,
-            rejected: 1
+            rejected: 1,
+            nul_bytes: 0
         }
     );
     assert_eq!(decoded.input_bytes, 16 + 8);

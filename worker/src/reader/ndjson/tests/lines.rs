@@ -42,7 +42,8 @@ fn untouched_lines_come_out_byte_for_byte() {
             bytes: text.len() as u64,
             records: 3,
             filtered: 0,
-            rejected: 0
+            rejected: 0,
+            nul_bytes: 0
         }
     );
 }
@@ -200,7 +201,8 @@ fn a_filter_lets_matching_lines_through_and_still_checks_the_others() {
             bytes: text.len() as u64,
             records: 6,
             filtered: 3,
-            rejected: 1
+            rejected: 1,
+            nul_bytes: 0
         }
     );
 
@@ -255,9 +257,16 @@ fn model(text: &[u8], span: Span, record_bytes_max: usize) -> (Vec<(u64, Vec<u8>
         }
         line = line.strip_suffix(b"\n").unwrap_or(line);
         line = line.strip_suffix(b"\r").unwrap_or(line);
+        let nuls = line.iter().take_while(|byte| **byte == 0).count();
+        (at, line) = (at + nuls, &line[nuls..]);
         if line.len() > record_bytes_max || !is_record(line) {
             if line.len() > record_bytes_max || line.iter().any(|byte| !b" \t\r".contains(byte)) {
-                let raw = line[..line.len().min(REJECT_RAW_BYTES_MAX)].to_vec();
+                let kept = if line.len() > record_bytes_max {
+                    REJECT_RAW_BYTES_MAX
+                } else {
+                    line.len()
+                };
+                let raw = line[..line.len().min(kept)].to_vec();
                 rejects.push((at as u64, line.len() as u64, raw));
             }
         } else {
@@ -298,6 +307,8 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         "{\"a\":[1,2]}",
         "{\"a\":{\"b\":\"c\"}}",
         "\u{1}",
+        "\0",
+        "\0\0\0\0\0\0\0\0\0",
         "日本語日本語日本語",
     ]);
     let soup = vec(piece, 0..8).prop_map(|pieces| pieces.concat().into_bytes());

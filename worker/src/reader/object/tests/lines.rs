@@ -11,9 +11,11 @@ const LINE_BYTES_MAX: usize = 60;
 fn line() -> impl Strategy<Value = Vec<u8>> {
     let record = (any::<u8>(), "[a-zé]{0,12}").prop_map(|(number, text)| format!(r#"{{"n":{number},"s":"{text}"}}"#));
     let text = prop_oneof![
+        1 => record.clone().prop_map(|record| format!("\0\0\0{record}").into_bytes()),
         8 => record.prop_map(String::into_bytes),
         1 => select(vec!["", " ", "{", "[1]", "{\"n\":1}x"]).prop_map(|text| text.as_bytes().to_vec()),
         1 => Just(b"{\"n\":\"\xff\"}".to_vec()),
+        1 => (0usize..200).prop_map(|length| vec![0; length]),
         1 => (LINE_BYTES_MAX..200).prop_map(|length| vec![b'x'; length]),
     ];
     (text, select(vec![&b"\n"[..], b"\n", b"\n", b"\r\n"])).prop_map(|(text, end)| [&text, end].concat())
@@ -37,7 +39,7 @@ fn options() -> impl Strategy<Value = Records> {
         filter: filter.map(|filter| filter.parse().unwrap()),
         batch_records_max,
         record_bytes_max: LINE_BYTES_MAX,
-        binary: crate::values::binary::Binary::Text,
+        ..records()
     })
 }
 
@@ -100,9 +102,13 @@ proptest! {
         let source = Memory::new(bytes);
         let whole = read_whole(&item, &source, &options);
         prop_assert_eq!(whole.counts.bytes, text.len() as u64);
+        let is_stored = compression == Compression::None;
+        prop_assert_eq!(whole.counts.span_bytes, if is_stored { text.len() as u64 } else { 0 });
         prop_assert_eq!(&read_with_stops(&item, &source, &options, &stops), &whole);
         let plain = item_of_ranges(&text, &[]);
-        prop_assert_eq!(&read_whole(&plain[0], &Memory::new(text), &options), &whole);
+        let mut plain = read_whole(&plain[0], &Memory::new(text), &options);
+        plain.counts.span_bytes = whole.counts.span_bytes;
+        prop_assert_eq!(&plain, &whole);
     }
 
     #[test]
@@ -121,7 +127,7 @@ proptest! {
             all.rejects.extend(part.rejects);
             all.count(part.counts);
         }
-        // Columns of a batch have the keys of its records, whichever these are.
+        prop_assert_eq!(all.counts.span_bytes, text.len() as u64, "the ranges of an object cover it");
         prop_assert_eq!(all, whole);
     }
 
@@ -324,6 +330,7 @@ fn after_an_error_the_position_is_that_of_the_last_batch() {
         &mut outcome,
     )
     .unwrap();
-    let whole = read_whole(&item_of_ranges(&text, &[])[0], &Memory::new(text), &records());
+    let mut whole = read_whole(&item_of_ranges(&text, &[])[0], &Memory::new(text), &records());
+    whole.counts.span_bytes = 0;
     assert_eq!(outcome, whole);
 }

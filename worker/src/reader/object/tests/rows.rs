@@ -57,7 +57,7 @@ proptest! {
             filter: filter.map(|filter| filter.parse().unwrap()),
             batch_records_max,
             record_bytes_max: 1 << 20,
-            binary: crate::values::binary::Binary::Text,
+            ..records()
         };
         let source = Memory::new(bytes.clone());
         let mut item = item(&bytes, Format::Parquet, Compression::Auto);
