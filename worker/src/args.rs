@@ -87,6 +87,10 @@ pub struct Args {
     /// Which fields a record keeps: keys, or keys joined by dots, separated by commas [default: all]
     #[arg(long, hide_env_values = true, env = "PF_COLUMNS", value_name = "FIELDS")]
     pub columns: Option<String>,
+    /// Which fields are left out of documents, as in password,user.email: also of those that --columns names, and of whole lines.
+    /// A filter may look at them [default: none]
+    #[arg(long, hide_env_values = true, env = "PF_EXCLUDE", value_name = "FIELDS")]
+    pub exclude: Option<String>,
     /// Which records are kept: comparisons with = != < <= > >=, joined by `and` [default: all]
     #[arg(long, hide_env_values = true, env = "PF_FILTER", value_name = "PREDICATE")]
     pub filter: Option<String>,

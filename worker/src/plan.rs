@@ -24,6 +24,8 @@ pub struct Plan {
     pub threads: usize,
     /// What becomes of records.
     pub records: Records,
+    /// Fields that are in no document, whatever else they are good for.
+    pub exclude: Vec<FieldPath>,
     /// How far reading runs ahead.
     pub prefetch: Prefetch,
     /// Where a job's state is kept.
@@ -136,6 +138,7 @@ impl Plan {
             threads,
             batch_size,
             columns,
+            exclude,
             filter,
             prefetch_count,
             prefetch_memory_mb,
@@ -188,11 +191,24 @@ impl Plan {
                 }))
             }
         };
+        let columns = columns.map(|text| FieldPath::list(&text)).transpose();
+        let mut columns = columns.map_err(|error| format!("--columns: {error}"))?;
+        let exclude = exclude.map(|text| FieldPath::list(&text)).transpose();
+        let exclude = exclude
+            .map_err(|error| format!("--exclude: {error}"))?
+            .unwrap_or_default();
         let destination = match destination {
             args::Destination::Stdout => Destination::Stdout,
             args::Destination::Stats => Destination::Stats,
             args::Destination::Elasticsearch => {
-                Destination::Elasticsearch(Box::new(elasticsearch::Options::from_args(elasticsearch, threads)?))
+                let mut options = elasticsearch::Options::from_args(elasticsearch, threads)?;
+                options.leave_out(&exclude, columns.as_deref());
+                // Who says how much may be rejected means it.
+                options.stops_when_all_is_rejected = max_rejected.is_none();
+                if let Some(columns) = &mut columns {
+                    read_too(columns, &options.addressing.fields());
+                }
+                Destination::Elasticsearch(Box::new(options))
             }
         };
         let state: Option<ObjectUri> = state
@@ -208,7 +224,6 @@ impl Plan {
         let max_rejected = max_rejected
             .map_err(|error| format!("--max-rejected: {error}"))?
             .unwrap_or_default();
-        let columns = columns.map(|text| FieldPath::list(&text)).transpose();
         let filter = filter.map(|text| text.parse()).transpose();
         Ok(Self {
             input,
@@ -218,11 +233,12 @@ impl Plan {
             max_rejected,
             threads,
             records: Records {
-                columns: columns.map_err(|error| format!("--columns: {error}"))?,
+                columns,
                 filter: filter.map_err(|error| format!("--filter: {error}"))?,
                 batch_records_max: batch_size,
                 record_bytes_max: max_record_bytes,
             },
+            exclude,
             prefetch: Prefetch::within(prefetch_memory_mb, prefetch_count),
             dead_letters,
             storage: pf_storage::Options {
@@ -235,6 +251,15 @@ impl Plan {
             drain_timeout,
             check_only: check,
         })
+    }
+}
+
+/// Adds the fields that addresses of documents are read from to the columns that are read.
+fn read_too(columns: &mut Vec<FieldPath>, fields: &[&FieldPath]) {
+    for field in fields {
+        if !columns.iter().any(|column| field.0.starts_with(&column.0)) {
+            columns.push((*field).clone());
+        }
     }
 }
 

@@ -3,7 +3,11 @@
 use std::io::{self, Write as _};
 
 use super::json::{self, Encoder};
-use crate::batch::{Batch, LineBatch};
+use crate::{
+    batch::{Batch, LineBatch},
+    predicate::FieldPath,
+    reader::ndjson::cut::Cut,
+};
 
 /// Why a batch was not written.
 #[derive(Debug, thiserror::Error)]
@@ -42,16 +46,21 @@ pub struct Output {
     encoder: Encoder,
     text: Vec<u8>,
     documents: Vec<std::ops::Range<usize>>,
+    /// Fields that documents don't have.
+    cut: Option<Cut>,
+    whole: Vec<u8>,
 }
 
 impl Output {
-    /// A way there.
-    pub fn new(to: To) -> Self {
+    /// A way there, of documents without the fields `left_out`.
+    pub fn new(to: To, left_out: &[FieldPath]) -> Self {
         Self {
             to,
             encoder: Encoder::default(),
             text: Vec::new(),
             documents: Vec::new(),
+            cut: Cut::new(left_out),
+            whole: Vec::new(),
         }
     }
 
@@ -59,17 +68,33 @@ impl Output {
     pub fn write(&mut self, batch: &Batch) -> Result<u64, Error> {
         self.text.clear();
         self.documents.clear();
-        match batch {
+        match (batch, &mut self.cut) {
+            (Batch::Lines(batch), Some(cut)) => {
+                for line in &batch.lines {
+                    cut.copy(&batch.text, line.start as usize..line.end as usize, &mut self.text);
+                    self.text.push(b'\n');
+                }
+            }
+            (Batch::Columns(batch), Some(cut)) => {
+                self.whole.clear();
+                self.encoder
+                    .write(&batch.records, &mut self.whole, &mut self.documents)
+                    .map_err(Error::Encode)?;
+                for document in &self.documents {
+                    cut.copy(&self.whole, document.clone(), &mut self.text);
+                    self.text.push(b'\n');
+                }
+            }
             // Statistics need no copy of lines that are already what would be written.
-            Batch::Lines(batch) if self.to == To::Statistics => {
+            (Batch::Lines(batch), None) if self.to == To::Statistics => {
                 return Ok(batch
                     .lines
                     .iter()
                     .map(|line| u64::from(line.end - line.start) + 1)
                     .sum());
             }
-            Batch::Lines(batch) => append_lines(batch, &mut self.text),
-            Batch::Columns(batch) => {
+            (Batch::Lines(batch), None) => append_lines(batch, &mut self.text),
+            (Batch::Columns(batch), None) => {
                 self.encoder
                     .write(&batch.records, &mut self.text, &mut self.documents)
                     .map_err(Error::Encode)?;

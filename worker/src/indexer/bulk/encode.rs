@@ -18,7 +18,10 @@ use crate::{
     batch::{Batch, ColumnBatch, LineBatch, REJECT_RAW_BYTES_MAX, Reject},
     indexer::json::{self, Encoder},
     predicate::FieldPath,
-    reader::ndjson::fields::{self, Fields, Scalar},
+    reader::ndjson::{
+        cut::Cut,
+        fields::{self, Fields, Scalar},
+    },
 };
 
 /// About how long an action line is, to make room for it.
@@ -37,6 +40,9 @@ pub struct BulkEncoder {
     columns: Encoder,
     places: Vec<Option<Range<usize>>>,
     text: Vec<u8>,
+    /// Fields that documents don't have.
+    cut: Option<Cut>,
+    row: Vec<u8>,
 }
 
 impl BulkEncoder {
@@ -47,6 +53,7 @@ impl BulkEncoder {
             paths.push(path.clone());
             paths.len() - 1
         };
+        let cut = Cut::new(&addressing.left_out);
         let actions = Actions {
             id: match &addressing.id {
                 IdMode::Field(path) => Some(number(path)),
@@ -68,6 +75,8 @@ impl BulkEncoder {
             columns: Encoder::default(),
             places: Vec::new(),
             text: Vec::new(),
+            cut,
+            row: Vec::new(),
         }
     }
 
@@ -117,7 +126,10 @@ impl BulkEncoder {
             let action = target.body.len();
             let written = self.actions.write(origin, ordinal, &values, target.body);
             let source = target.body.len();
-            target.body.extend_from_slice(&batch.text[start..end]);
+            match &mut self.cut {
+                None => target.body.extend_from_slice(&batch.text[start..end]),
+                Some(cut) => cut.copy(&batch.text, start..end, target.body),
+            }
             target.close(ordinal, action, source, written, &self.actions.addressing);
         }
     }
@@ -143,7 +155,16 @@ impl BulkEncoder {
             let action = target.body.len();
             let written = self.actions.write(origin, ordinal, &values, target.body);
             let source = target.body.len();
-            rows.write(row, target.body);
+            match &mut self.cut {
+                None => rows.write(row, target.body),
+                Some(cut) => {
+                    self.row.clear();
+                    rows.write(row, &mut self.row);
+                    let end = self.row.len();
+                    self.row.push(b'\n');
+                    cut.copy(&self.row, 0..end, target.body);
+                }
+            }
             target.close(ordinal, action, source, written, &self.actions.addressing);
         }
         Ok(())

@@ -43,6 +43,7 @@ fn addressing(index: &str) -> Addressing {
         index: index.parse().unwrap(),
         routing: None,
         timestamp: "@timestamp".parse().unwrap(),
+        left_out: Vec::new(),
         document_bytes_max: 1000,
     }
 }
