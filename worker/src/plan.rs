@@ -341,6 +341,39 @@ mod tests {
     }
 
     #[test]
+    fn fields_of_addresses_are_read_beside_the_columns_and_left_out_of_documents() {
+        let paths = |texts: &[&str]| -> Vec<FieldPath> { texts.iter().map(|text| text.parse().unwrap()).collect() };
+        for (flags, read, left_out) in [
+            ("--es-index a --columns v", Some(&["v"][..]), &[][..]),
+            ("--es-index a --es-id field:id", None, &[]),
+            ("--es-index a --es-id field:id --columns v", Some(&["v", "id"]), &["id"]),
+            ("--es-index a --es-id field:u.id --columns u", Some(&["u"]), &[]),
+            ("--es-index l-{t} --columns v,t", Some(&["v", "t"]), &[]),
+            (
+                "--es-index l-{t}-{+yyyy} --es-routing-field t --columns v",
+                Some(&["v", "t", "@timestamp"]),
+                &["t", "@timestamp"],
+            ),
+            ("--es-index a --es-id field:_id.$oid", None, &["_id", "_id.$oid"]),
+            (
+                "--es-index a --columns v --exclude v.secret",
+                Some(&["v"]),
+                &["v.secret"],
+            ),
+        ] {
+            let line = format!("pf-worker --destination elasticsearch --es-url http://a {flags}");
+            let args = <Args as clap::Parser>::try_parse_from(line.split(' ')).unwrap();
+            let plan = Plan::new(args).unwrap();
+            assert_eq!(plan.records.columns, read.map(paths), "{flags}");
+            let Destination::Elasticsearch(options) = plan.destination else {
+                panic!("{flags}")
+            };
+            assert_eq!(options.addressing.left_out, paths(left_out), "{flags}");
+            assert!(options.stops_when_all_is_rejected);
+        }
+    }
+
+    #[test]
     fn what_is_read_ahead_stays_below_the_memory_that_is_given() {
         for memory_mb in 1..300 {
             for objects in 1..20 {

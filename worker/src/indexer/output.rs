@@ -146,4 +146,18 @@ mod tests {
         append_lines(&batch, &mut out);
         assert_eq!(out, b"{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n");
     }
+
+    #[test]
+    fn fields_that_are_left_out_are_neither_written_nor_counted() {
+        let text = b"{\"a\":1,\"b\":2}\n{\"b\":3}\n".to_vec();
+        let batch = Batch::Lines(LineBatch {
+            lines: vec![0..13, 14..21],
+            text,
+            offset_bytes: 0,
+        });
+        let mut output = Output::new(To::Statistics, &["a".parse().unwrap()]);
+        assert_eq!(output.write(&batch).unwrap(), 16);
+        assert_eq!(output.text, b"{\"b\":2}\n{\"b\":3}\n");
+        assert_eq!(Output::new(To::Statistics, &[]).write(&batch).unwrap(), 22);
+    }
 }

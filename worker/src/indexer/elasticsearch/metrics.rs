@@ -16,8 +16,6 @@ pub struct Metrics {
     pub(super) taken: IntCounter,
     /// Documents that were there before.
     pub(super) duplicate: IntCounter,
-    /// Documents that took the place of others.
-    pub(super) updated: IntCounter,
     /// Documents that an ingest pipeline dropped.
     pub(super) dropped: IntCounter,
     /// Documents that a failure store has.
@@ -57,7 +55,6 @@ impl Metrics {
             ),
             taken: items.with_label_values(&[names::TAKEN]),
             duplicate: items.with_label_values(&["duplicate"]),
-            updated: items.with_label_values(&["updated"]),
             dropped: items.with_label_values(&["dropped"]),
             redirected: items.with_label_values(&["redirected"]),
             conflicting: items.with_label_values(&["conflicting"]),

@@ -80,7 +80,7 @@ impl<W: Wire> Delivery<'_, W> {
             let (status, kind, reason) = match said {
                 Said::Updated => {
                     sorted.accepted += 1;
-                    metrics.updated.inc();
+                    metrics.taken.inc();
                     progress.exceptions.push((in_bulk, Verdict::Updated));
                     continue;
                 }
