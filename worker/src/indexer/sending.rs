@@ -134,7 +134,7 @@ impl Sending {
 fn sent_since(tracked: &Tracked) -> Option<Timestamp> {
     let item = tracked.item();
     let was_begun = item.was_begun(tracked.lease().receive_count);
-    was_begun.then(|| if item.run > 1 { Timestamp::MIN } else { item.enqueued_at })
+    was_begun.then_some(if item.run > 1 { Timestamp::MIN } else { item.enqueued_at })
 }
 
 /// What one bulk needs on its way.

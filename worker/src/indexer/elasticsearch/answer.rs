@@ -178,12 +178,10 @@ impl Operation<'_> {
         }
         match (result.as_deref(), status) {
             (Some("noop"), _) => Some(Said::Dropped),
-            (Some("updated"), _) => Some(Said::Updated),
-            (Some(_), _) => None,
             // A server that does not say it: what is created is answered 201.
             (None, 200) if self.name == "create" => Some(Said::Dropped),
-            (None, 200) => Some(Said::Updated),
-            (None, _) => None,
+            (Some("updated"), _) | (None, 200) => Some(Said::Updated),
+            _ => None,
         }
     }
 }

@@ -126,8 +126,8 @@ mod tests {
         }
         let brake = Brake::new(true);
         brake.accept(1);
-        assert_eq!(brake.reject(rejected(&["a"; 5000]), true), None);
-        assert_eq!(Brake::new(false).reject(rejected(&["a"; 5000]), true), None);
+        assert_eq!(brake.reject(rejected(&vec!["a"; 5000]), true), None);
+        assert_eq!(Brake::new(false).reject(rejected(&vec!["a"; 5000]), true), None);
     }
 
     #[test]

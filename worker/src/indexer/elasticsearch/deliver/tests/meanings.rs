@@ -1,5 +1,7 @@
 //! What answers mean: for the document, and for what all documents go to.
 
+use prometheus::core::GenericCounter;
+
 use super::*;
 
 const BY_RECORD: Rules = Rules {
@@ -28,8 +30,8 @@ fn named(ids: &[u32]) -> Bulk {
     bulk
 }
 
-fn failed(status: u16, kind: &str, reason: &str) -> Option<Value> {
-    Some(json!({"create": {"status": status, "error": {"type": kind, "reason": reason}}}))
+fn failed(status: u16, kind: &str, reason: &str) -> Value {
+    json!({"create": {"status": status, "error": {"type": kind, "reason": reason}}})
 }
 
 fn all_are_pending(delivered: &Delivered, documents: u32) {
@@ -52,7 +54,7 @@ async fn what_is_dropped_redirected_or_updated_is_told_apart() {
     let verdicts = [(1, Verdict::Dropped), (2, Verdict::Redirected), (3, Verdict::Updated)];
     assert_eq!(delivered.exceptions, verdicts);
     let metrics = &shared.metrics;
-    let counted = [&metrics.taken, &metrics.dropped, &metrics.redirected].map(|count| count.get());
+    let counted = [&metrics.taken, &metrics.dropped, &metrics.redirected].map(GenericCounter::get);
     assert_eq!(counted, [3, 1, 1]);
 }
 
@@ -134,59 +136,59 @@ async fn a_clusters_own_trouble_stops_with_what_to_do_and_gives_nothing_up() {
     let troubles: [(Says, &str); 6] = [
         (
             |_, _| {
-                failed(
+                Some(failed(
                     400,
                     "validation_exception",
                     "this action would add [2] total shards, but this cluster currently has [1000]/[1000] maximum normal shards open",
-                )
+                ))
             },
             "cluster.max_shards_per_node",
         ),
         (
             |_, _| {
-                failed(
+                Some(failed(
                     400,
                     "illegal_argument_exception",
                     "no write index is defined for alias [x].",
-                )
+                ))
             },
             "is_write_index",
         ),
         (
             |_, _| {
-                failed(
+                Some(failed(
                     400,
                     "illegal_argument_exception",
                     "Document ID is not supported in create/index operation request",
-                )
+                ))
             },
             "--es-id auto",
         ),
         (
             |_, _| {
-                failed(
+                Some(failed(
                     400,
                     "document_parsing_exception",
                     "Limit of total fields [1000] has been exceeded",
-                )
+                ))
             },
             "total_fields.limit",
         ),
         (
             |_, _| {
-                failed(
+                Some(failed(
                     403,
                     "cluster_block_exception",
                     "index [a] blocked by: [FORBIDDEN/8/index write (api)];",
-                )
+                ))
             },
             "take the block away",
         ),
         // Some of them are at fault themselves, and are not given up meanwhile.
         (
             |id, _| match id {
-                0 => failed(400, "document_parsing_exception", "r"),
-                _ => failed(400, "validation_exception", "[1]/[1] maximum shards open"),
+                0 => Some(failed(400, "document_parsing_exception", "r")),
+                _ => Some(failed(400, "validation_exception", "[1]/[1] maximum shards open")),
             },
             "cluster.max_shards_per_node",
         ),
@@ -212,7 +214,7 @@ async fn trouble_that_passes_soon_costs_nothing() {
     wire.says = Some(|_, _| {
         let tries = TRIES.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let reason = "no write index is defined for alias [x].";
-        (tries < 50).then(|| failed(400, "illegal_argument_exception", reason).unwrap())
+        (tries < 50).then(|| failed(400, "illegal_argument_exception", reason))
     });
     let delivered = with(&wire, &shared(8), RULES, &bulk(&[1; 20])).await;
     assert_eq!((delivered.end, delivered.exceptions), (End::Done, Vec::new()));
@@ -223,10 +225,7 @@ async fn trouble_that_passes_soon_costs_nothing() {
 async fn what_is_wrong_with_one_record_is_its_own_dead_letter() {
     type Says = fn(u32, usize) -> Option<Value>;
     let says: [(Says, bool); 2] = [
-        (
-            |id, _| (id == 3).then(|| failed(403, "security_exception", "no").unwrap()),
-            true,
-        ),
+        (|id, _| (id == 3).then(|| failed(403, "security_exception", "no")), true),
         (
             |id, _| {
                 (id == 3).then(|| {
@@ -235,7 +234,6 @@ async fn what_is_wrong_with_one_record_is_its_own_dead_letter() {
                         "document_parsing_exception",
                         "Limit of total fields [10] has been exceeded",
                     )
-                    .unwrap()
                 })
             },
             false,
@@ -274,7 +272,7 @@ async fn what_is_wrong_with_one_record_is_its_own_dead_letter() {
 #[tokio::test(start_paused = true)]
 async fn a_doubtful_one_that_comes_first_waits_for_what_others_show() {
     let mut wire = MadeUp::new(1, Faults::default());
-    wire.says = Some(|id, _| (id == 3).then(|| failed(404, "index_not_found_exception", "no").unwrap()));
+    wire.says = Some(|id, _| (id == 3).then(|| failed(404, "index_not_found_exception", "no")));
     let rules = Rules {
         index_is_theirs: true,
         ..RULES
