@@ -133,9 +133,8 @@ fn a_redirect_is_said_with_its_target_and_not_followed() {
     ] {
         proxy.afterwards(Fault::Answer(redirect(&target)));
         let flags = format!("--es-url {} --es-index a", proxy.endpoint());
-        let reason = match Sink::connect(&flags) {
-            Err(StartError::Refused(reason) | StartError::Unreachable(reason)) => reason,
-            Ok(_) => panic!("connected"),
+        let Err(StartError::Refused(reason) | StartError::Unreachable(reason)) = Sink::connect(&flags) else {
+            panic!("connected")
         };
         assert!(
             reason.contains("answers with a redirect to") && reason.contains(&shown),
