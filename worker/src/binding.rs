@@ -5,45 +5,31 @@
 
 use std::collections::BTreeMap;
 
-use crate::args::{Args, Destination, elasticsearch::OpType};
+use crate::args::{Args, Destination};
 
-/// What the flags say of it.
+/// What the flags say of it, but for those of a sink that has options of its own: these say it themselves.
 pub fn of(args: &Args) -> BTreeMap<String, String> {
-    let mut binding = BTreeMap::new();
-    let mut bind = |flag: &str, value: Option<String>| {
-        if let Some(value) = value {
-            binding.insert(flag.to_owned(), value);
-        }
-    };
     let destination = match args.destination {
         Destination::Stdout => "stdout",
         Destination::Stats => "stats",
         Destination::Elasticsearch => "elasticsearch",
     };
-    bind("--destination", Some(destination.to_owned()));
-    bind("--columns", args.columns.clone());
-    bind("--filter", args.filter.clone());
-    bind("--max-record-bytes", Some(args.max_record_bytes.to_string()));
-    bind("--s3-endpoint", args.s3_endpoint.clone());
-    if args.destination == Destination::Elasticsearch {
-        let sink = &args.elasticsearch;
-        // In which order nodes are named says nothing, nor does a slash at the end.
-        let mut urls: Vec<&str> = sink.es_url.iter().map(|url| url.trim_end_matches('/')).collect();
-        urls.sort_unstable();
-        bind("--es-url", Some(urls.join(",")));
-        bind("--es-index", sink.es_index.clone());
-        bind("--es-data-stream", sink.es_data_stream.clone());
-        bind("--es-id", Some(sink.es_id.clone()));
-        let operation = match sink.es_op_type {
-            OpType::Create => "create",
-            OpType::Index => "index",
-        };
-        bind("--es-op-type", Some(operation.to_owned()));
-        bind("--es-pipeline", sink.es_pipeline.clone());
-        bind("--es-routing-field", sink.es_routing_field.clone());
-        bind("--es-timestamp-field", Some(sink.es_timestamp_field.clone()));
-    }
-    binding
+    let given = |is_given: bool| is_given.then(|| "true".to_owned());
+    let flags = [
+        ("--destination", Some(destination.to_owned())),
+        ("--columns", args.columns.clone()),
+        ("--exclude", args.exclude.clone()),
+        ("--filter", args.filter.clone()),
+        ("--max-record-bytes", Some(args.max_record_bytes.to_string())),
+        ("--binary", Some(format!("{:?}", args.binary).to_lowercase())),
+        ("--record-end", Some(format!("{:?}", args.record_end).to_lowercase())),
+        ("--partition-fields", given(args.partition_fields)),
+        ("--s3-endpoint", args.s3_endpoint.clone()),
+    ];
+    let flags = flags.into_iter();
+    flags
+        .filter_map(|(flag, value)| Some((flag.to_owned(), value?)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -51,6 +37,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
+    use crate::plan::Plan;
 
     fn bound(flags: &[(&str, &str)]) -> BTreeMap<String, String> {
         let mut all = BTreeMap::from([
@@ -60,7 +47,8 @@ mod tests {
         ]);
         all.extend(flags.iter().copied());
         let words = all.into_iter().flat_map(|(flag, value)| [flag, value]);
-        of(&Args::try_parse_from(std::iter::once("pf-worker").chain(words)).unwrap())
+        let args = Args::try_parse_from(std::iter::once("pf-worker").chain(words)).unwrap();
+        Plan::new(args).unwrap().binding
     }
 
     #[test]
@@ -71,28 +59,27 @@ mod tests {
             ("--es-url", "http://b:2,http://a:1"),
             ("--worker", "w"),
             ("--es-bulk-bytes", "1000000"),
-            ("--es-username", "u"),
         ] {
             assert_eq!(bound(&[same]), plain, "{same:?}");
         }
         for other in [
             ("--columns", "a"),
+            ("--exclude", "a"),
+            ("--binary", "hex"),
+            ("--record-end", "nul"),
             ("--filter", "a = 1"),
             ("--max-record-bytes", "1000"),
             ("--s3-endpoint", "http://localhost:9000"),
             ("--es-url", "http://c:3"),
             ("--es-index", "other"),
-            ("--es-data-stream", "stream"),
             ("--es-id", "auto"),
             ("--es-op-type", "index"),
             ("--es-pipeline", "p"),
             ("--es-routing-field", "tenant"),
-            ("--es-timestamp-field", "time"),
-            ("--destination", "stats"),
         ] {
             let differs = bound(&[other]);
             assert_ne!(differs.get(other.0), plain.get(other.0), "{other:?}");
         }
-        assert!(!bound(&[("--destination", "stats")]).contains_key("--es-url"));
+        assert_eq!(plain["--es-url"], "http://a:1/,http://b:2/");
     }
 }

@@ -7,10 +7,7 @@
 use std::sync::Arc;
 
 use pf_state::Stage;
-use pf_work::{
-    Counts, WorkItem,
-    settle::{Flaw, Outcome},
-};
+use pf_work::{Counts, WorkItem, settle::Outcome};
 use tokio::{runtime::Handle, time::Instant};
 
 use crate::{

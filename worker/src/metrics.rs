@@ -37,8 +37,16 @@ pub struct Metrics {
     pub records_out: IntCounter,
     /// Of these, records that the sink had before.
     pub records_duplicate: IntCounter,
+    /// Of these, records that took the place of other documents.
+    pub records_updated: IntCounter,
     /// Records that the filter did not let through.
     pub records_filtered: IntCounter,
+    /// Records that an ingest pipeline of the sink dropped.
+    pub records_dropped: IntCounter,
+    /// Records that the sink put elsewhere, as they did not fit.
+    pub records_redirected: IntCounter,
+    /// Of the rejected, records whose `_id` is another record's.
+    pub records_conflicting: IntCounter,
     /// Records that became dead letters because they are none.
     pub records_undecodable: IntCounter,
     /// Records that became dead letters because the sink doesn't take them.
@@ -103,6 +111,22 @@ impl Metrics {
             records_duplicate: counter(
                 "pf_records_duplicate_total",
                 "Records among those written that the sink had before",
+            ),
+            records_updated: counter(
+                "pf_records_updated_total",
+                "Records among those written that took the place of other documents",
+            ),
+            records_dropped: counter(
+                "pf_records_dropped_total",
+                "Records that an ingest pipeline of the sink dropped",
+            ),
+            records_redirected: counter(
+                "pf_records_redirected_total",
+                "Records that the sink put elsewhere, as they did not fit: a failure store",
+            ),
+            records_conflicting: counter(
+                "pf_records_conflicting_total",
+                "Records among those rejected whose _id is another record's",
             ),
             records_filtered: counter(
                 "pf_records_filtered_total",

@@ -29,6 +29,8 @@ pub struct Plan {
     pub threads: usize,
     /// What becomes of records.
     pub records: Records,
+    /// Fields that are in no document, whatever else they are good for.
+    pub exclude: Vec<FieldPath>,
     /// How far reading runs ahead.
     pub prefetch: Prefetch,
     /// Where a job's state is kept.
@@ -151,7 +153,7 @@ impl Prefetch {
 impl Plan {
     /// Checks what was typed. The error names the flag and says what would be right.
     pub fn new(args: Args) -> Result<Self, String> {
-        let binding = binding::of(&args);
+        let mut binding = binding::of(&args);
         let Args {
             input,
             sqs_queue_url,
@@ -169,6 +171,7 @@ impl Plan {
             threads,
             batch_size,
             columns,
+            exclude,
             filter,
             record_end,
             partition_fields,
@@ -228,11 +231,25 @@ impl Plan {
                 }))
             }
         };
+        let columns = columns.map(|text| FieldPath::list(&text)).transpose();
+        let mut columns = columns.map_err(|error| format!("--columns: {error}"))?;
+        let exclude = exclude.map(|text| FieldPath::list(&text)).transpose();
+        let exclude = exclude
+            .map_err(|error| format!("--exclude: {error}"))?
+            .unwrap_or_default();
         let destination = match destination {
             args::Destination::Stdout => Destination::Stdout,
             args::Destination::Stats => Destination::Stats,
             args::Destination::Elasticsearch => {
-                Destination::Elasticsearch(Box::new(elasticsearch::Options::from_args(elasticsearch, threads)?))
+                let mut options = elasticsearch::Options::from_args(elasticsearch, threads)?;
+                options.leave_out(&exclude, columns.as_deref());
+                // Who says how much may be rejected means it.
+                options.stops_when_all_is_rejected = max_rejected.is_none();
+                if let Some(columns) = &mut columns {
+                    read_too(columns, &options.addressing.fields());
+                }
+                binding.extend(options.identity());
+                Destination::Elasticsearch(Box::new(options))
             }
         };
         let state: Option<ObjectUri> = state
@@ -253,7 +270,6 @@ impl Plan {
             args::Binary::Base64 => Binary::Base64,
             args::Binary::Hex => Binary::Hex,
         };
-        let columns = columns.map(|text| FieldPath::list(&text)).transpose();
         let filter = filter.map(|text| text.parse()).transpose();
         Ok(Self {
             input,
@@ -265,7 +281,7 @@ impl Plan {
             max_rejected,
             threads,
             records: Records {
-                columns: columns.map_err(|error| format!("--columns: {error}"))?,
+                columns,
                 filter: filter.map_err(|error| format!("--filter: {error}"))?,
                 batch_records_max: batch_size,
                 record_bytes_max: max_record_bytes,
@@ -274,6 +290,7 @@ impl Plan {
                 zstd_window_log,
                 partition_fields,
             },
+            exclude,
             prefetch: Prefetch::within(prefetch_memory_mb, prefetch_count),
             dead_letters,
             storage: pf_storage::Options {
@@ -312,6 +329,15 @@ fn window_log(window_mb: usize) -> Result<u32, String> {
         "--zstd-window-mb must be a power of two from 1 to {}, as 64 is, not {window_mb}",
         decompress::WINDOW_MB_MAX
     ))
+}
+
+/// Adds the fields that addresses of documents are read from to the columns that are read.
+fn read_too(columns: &mut Vec<FieldPath>, fields: &[&FieldPath]) {
+    for field in fields {
+        if !columns.iter().any(|column| field.0.starts_with(&column.0)) {
+            columns.push((*field).clone());
+        }
+    }
 }
 
 /// That an address, if there is one, begins as one does and has no secret in it, which would be repeated in logs.
@@ -413,6 +439,39 @@ mod tests {
         for wrong in [0, 3, 100, 4096] {
             let error = window_log(wrong).unwrap_err();
             assert!(error.starts_with("--zstd-window-mb must be a power of two"), "{error}");
+        }
+    }
+
+    #[test]
+    fn fields_of_addresses_are_read_beside_the_columns_and_left_out_of_documents() {
+        let paths = |texts: &[&str]| -> Vec<FieldPath> { texts.iter().map(|text| text.parse().unwrap()).collect() };
+        for (flags, read, left_out) in [
+            ("--es-index a --columns v", Some(&["v"][..]), &[][..]),
+            ("--es-index a --es-id field:id", None, &[]),
+            ("--es-index a --es-id field:id --columns v", Some(&["v", "id"]), &["id"]),
+            ("--es-index a --es-id field:u.id --columns u", Some(&["u"]), &[]),
+            ("--es-index l-{t} --columns v,t", Some(&["v", "t"]), &[]),
+            (
+                "--es-index l-{t}-{+yyyy} --es-routing-field t --columns v",
+                Some(&["v", "t", "@timestamp"]),
+                &["t", "@timestamp"],
+            ),
+            ("--es-index a --es-id field:_id.$oid", None, &["_id", "_id.$oid"]),
+            (
+                "--es-index a --columns v --exclude v.secret",
+                Some(&["v"]),
+                &["v.secret"],
+            ),
+        ] {
+            let line = format!("pf-worker --destination elasticsearch --es-url http://a {flags}");
+            let args = <Args as clap::Parser>::try_parse_from(line.split(' ')).unwrap();
+            let plan = Plan::new(args).unwrap();
+            assert_eq!(plan.records.columns, read.map(paths), "{flags}");
+            let Destination::Elasticsearch(options) = plan.destination else {
+                panic!("{flags}")
+            };
+            assert_eq!(options.addressing.left_out, paths(left_out), "{flags}");
+            assert!(options.stops_when_all_is_rejected);
         }
     }
 

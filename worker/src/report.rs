@@ -21,10 +21,18 @@ pub struct Report {
     pub records_out: u64,
     /// Of these, records that the sink had before.
     pub records_duplicate: u64,
+    /// Of these, records that took the place of other documents.
+    pub records_updated: u64,
     /// Records that the filter did not let through.
     pub records_filtered: u64,
+    /// Records that an ingest pipeline of the sink dropped.
+    pub records_dropped: u64,
+    /// Records that the sink put elsewhere, as they did not fit.
+    pub records_redirected: u64,
     /// Records that became dead letters.
     pub records_rejected: u64,
+    /// Of these, records whose `_id` is another record's.
+    pub records_conflicting: u64,
     /// NaN and infinities in fractions, written as null.
     pub values_not_finite: u64,
     /// Bytes read from storage.
@@ -52,8 +60,12 @@ impl Report {
             records_in: metrics.records_in.get(),
             records_out: metrics.records_out.get(),
             records_duplicate: metrics.records_duplicate.get(),
+            records_updated: metrics.records_updated.get(),
             records_filtered: metrics.records_filtered.get(),
+            records_dropped: metrics.records_dropped.get(),
+            records_redirected: metrics.records_redirected.get(),
             records_rejected: metrics.records_rejected(),
+            records_conflicting: metrics.records_conflicting.get(),
             values_not_finite: metrics.values_not_finite.get(),
             wire_bytes: metrics.wire_bytes.get(),
             decompressed_bytes,
@@ -65,8 +77,28 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Records that were read, were to arrive, and are not where they belong.
+    pub fn records_astray(&self) -> u64 {
+        self.records_dropped + self.records_redirected + self.records_rejected
+    }
+
+    /// Whether records were written, and the sink had every one of them before: nothing there is new.
+    pub fn is_all_duplicate(&self) -> bool {
+        self.records_out > 0 && self.records_duplicate == self.records_out
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What only some sinks know is shown where there is any.
+        let rare = |name: &'static str, count: u64| (count > 0).then(|| (name, HumanCount(count).to_string()));
+        let rare = [
+            rare("records updated", self.records_updated),
+            rare("records dropped", self.records_dropped),
+            rare("records redirected", self.records_redirected),
+            rare("records conflicting", self.records_conflicting),
+        ];
         let rows = [
             ("objects", HumanCount(self.objects).to_string()),
             ("objects failed", HumanCount(self.objects_failed).to_string()),
@@ -83,6 +115,9 @@ impl fmt::Display for Report {
             ("MB/s (decompressed)", format!("{:.1}", self.mb_per_second)),
             ("peak resident", HumanBytes(self.peak_resident_bytes).to_string()),
         ];
+        let mut rows = Vec::from(rows);
+        let behind_rejected = 7;
+        rows.splice(behind_rejected..behind_rejected, rare.into_iter().flatten());
         f.write_str(&report::table(rows))
     }
 }

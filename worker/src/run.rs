@@ -381,7 +381,7 @@ async fn open(
         ending.stop(Cause::Refused { reason });
         Ok(None)
     };
-    let outlets = match Outlets::open(&plan.destination, registry).await? {
+    let outlets = match Outlets::open(&plan.destination, &plan.exclude, registry).await? {
         Ok(outlets) => outlets,
         Err(reason) => return refused(reason),
     };
@@ -474,11 +474,19 @@ fn verdict(plan: &Plan, report: &Report, worked: Worked, ending: &Ending) -> Exi
         );
         return ExitCode::from(EXIT_FAILED);
     }
-    if report.objects_failed + report.records_rejected > 0 {
+    if report.is_all_duplicate() {
         tracing::warn!(
-            "finished with dead letters: {} objects failed, {} records rejected",
+            "nothing new was written: the sink had all {} records before, and has them as they were; --es-op-type index replaces them",
+            report.records_out
+        );
+    }
+    if report.objects_failed + report.records_astray() > 0 {
+        tracing::warn!(
+            "finished with dead letters: {} objects failed, {} records rejected, {} put elsewhere by the sink, {} dropped by it",
             report.objects_failed,
-            report.records_rejected
+            report.records_rejected,
+            report.records_redirected,
+            report.records_dropped
         );
         return ExitCode::from(EXIT_DEAD_LETTERS);
     }

@@ -58,6 +58,7 @@ pub(crate) fn addressing(index: &str, id: IdMode) -> Addressing {
         index: index.parse().unwrap(),
         routing: None,
         timestamp: "timestamp".parse().unwrap(),
+        left_out: Vec::new(),
         document_bytes_max: 100 << 20,
     }
 }

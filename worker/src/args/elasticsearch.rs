@@ -34,9 +34,27 @@ pub struct EsArgs {
         default_value = "deterministic"
     )]
     pub es_id: String,
-    /// What is done with a document whose _id is there already
-    #[arg(long, hide_env_values = true, env = "PF_ES_OP_TYPE", value_enum, default_value_t = OpType::Create)]
+    /// What is done with a document whose _id is there already. A run after the first, which is to write what the first wrote in
+    /// another form, needs index
+    #[arg(
+        long,
+        visible_alias = "es-operation",
+        hide_env_values = true,
+        env = "PF_ES_OP_TYPE",
+        value_enum,
+        default_value_t = OpType::Create
+    )]
     pub es_op_type: OpType,
+    /// What becomes of a record whose _id another record has, with --es-id field:PATH
+    /// [default: dead-letter; with --es-op-type index, replace]
+    #[arg(
+        long,
+        hide_env_values = true,
+        env = "PF_ES_ON_CONFLICT",
+        value_enum,
+        value_name = "WHAT"
+    )]
+    pub es_on_conflict: Option<OnConflict>,
     /// The ingest pipeline that documents go through [default: the index's own]
     #[arg(long, hide_env_values = true, env = "PF_ES_PIPELINE", value_name = "NAME")]
     pub es_pipeline: Option<String>,
@@ -134,6 +152,17 @@ pub enum OpType {
     Create,
     /// It is replaced
     Index,
+}
+
+/// What becomes of a record whose `_id` another record has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnConflict {
+    /// It is a dead letter, which says which _id
+    DeadLetter,
+    /// What is there stays, and the record counts as a duplicate
+    Keep,
+    /// It takes the place of what is there: --es-op-type index
+    Replace,
 }
 
 /// How requests are compressed.

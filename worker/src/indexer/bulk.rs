@@ -22,9 +22,10 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 
 pub use self::{
-    addressing::{Addressing, IdMode, Operation},
+    addressing::{Addressing, IdMode, OnConflict, Operation},
     encode::BulkEncoder,
     identity::{ID_BYTES_MAX, IdPrefix},
     index_name::{IndexName, IndexNameError},
@@ -59,9 +60,20 @@ pub struct Delivered {
 pub enum Verdict {
     /// It was there before: success.
     Duplicate,
+    /// It is there, and took the place of what had its `_id`: success.
+    Updated,
+    /// It was taken and is nowhere: an ingest pipeline dropped it.
+    Dropped,
+    /// It was taken and is not where it was to go: it did not fit, and the failure store has it.
+    Redirected,
     /// It will never be taken: a record dead letter.
     Rejected {
         /// The sink's own reason.
+        reason: String,
+    },
+    /// Another record has its `_id`: a record dead letter, too.
+    Conflict {
+        /// Which `_id`, and whose it is.
         reason: String,
     },
     /// Nothing is known of it, or it is known not to be taken yet; only with an [`End`] other than [`End::Done`].
@@ -92,6 +104,9 @@ pub struct Bulk {
     pub body: Body,
     /// The documents, in the body's order.
     pub documents: Vec<Document>,
+    /// By the number of a segment: since when its documents may be in the sink already, if somebody may have sent them before.
+    /// What has no place here was never sent.
+    pub sent_since: Vec<Option<Timestamp>>,
 }
 
 /// A document's place in a bulk, and where it came from.
@@ -119,7 +134,7 @@ impl Bulk {
     pub fn with_capacity(bytes: usize) -> Self {
         Self {
             body: Body(Arc::new(Text(Vec::with_capacity(bytes)))),
-            documents: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -134,9 +149,23 @@ impl Bulk {
         &self.body[source.start as usize..source.end as usize]
     }
 
+    /// Since when the document at a place may be in the sink already, if somebody may have sent it before.
+    pub fn sent_since(&self, place: u32) -> Option<Timestamp> {
+        let segment = self.documents[place as usize].segment;
+        self.sent_since.get(segment as usize).copied().flatten()
+    }
+
+    /// The action line of the document at a place, without its newline: two documents have the same if they are to have the
+    /// same address.
+    pub fn action(&self, place: u32) -> &[u8] {
+        let document = &self.documents[place as usize];
+        &self.body[document.action as usize..document.source.start as usize - 1]
+    }
+
     /// Empties it to be filled anew, with its memory kept where no request holds on to it.
     pub fn clear(&mut self) {
         self.documents.clear();
+        self.sent_since.clear();
         match Arc::get_mut(&mut self.body.0) {
             Some(text) => text.0.clear(),
             None => self.body = Body::default(),

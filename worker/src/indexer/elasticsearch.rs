@@ -9,9 +9,11 @@
 mod access;
 mod answer;
 mod backoff;
+mod brake;
 mod cluster;
 mod compress;
 mod deliver;
+mod earlier;
 mod gate;
 mod health;
 mod judge;
@@ -19,6 +21,8 @@ mod limit;
 mod metrics;
 mod options;
 mod part;
+mod size;
+mod spell;
 mod start;
 mod wire;
 
@@ -26,13 +30,21 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 
-use self::{cluster::Cluster, deliver::Delivery, gate::Gate};
+use self::{
+    brake::Brake,
+    cluster::Cluster,
+    deliver::{Delivery, Ids, Rules, Shared},
+    earlier::Earlier,
+    gate::Gate,
+    size::Size,
+    spell::Spell,
+};
 pub use self::{
     metrics::Metrics,
     options::{ClientCertificate, Options, SignIn, Target},
     start::StartError,
 };
-use super::bulk::{Budget, Bulk, BulkSink, Delivered, Room};
+use super::bulk::{Budget, Bulk, BulkSink, Delivered, IdMode, Room};
 use crate::args::elasticsearch::RequestCompression;
 
 /// Requests from this share of the largest bulk on are compared by their round trips; smaller ones are quicker for their size.
@@ -42,8 +54,8 @@ const FULL_SHARE: usize = 2;
 pub struct Elasticsearch {
     cluster: Cluster,
     budget: Budget,
-    gate: Gate,
-    metrics: Metrics,
+    shared: Shared,
+    rules: Rules,
     options: Options,
 }
 
@@ -66,11 +78,35 @@ impl Elasticsearch {
             .map_err(|error| StartError::Refused(format!("cannot read the files to sign in with: {error}")))?
             .map_err(|error| StartError::Refused(cluster::chain(&error)))?;
         start::check(&cluster, &options).await?;
+        let addressing = &options.addressing;
+        let rules = Rules {
+            patience: options.patience,
+            compress: options.compression == RequestCompression::Gzip,
+            request_bytes_max: options.request_bytes_max,
+            full_bytes: options.bulk_bytes / FULL_SHARE,
+            ids: match addressing.id {
+                IdMode::Deterministic => Ids::Places,
+                IdMode::Auto => Ids::Server,
+                IdMode::Field(_) => Ids::Records(options.on_conflict),
+            },
+            index_is_theirs: addressing.index.has_field(),
+        };
+        let shared = Shared {
+            gate: Gate::new(options.concurrency_max, metrics.concurrency_limit.clone()),
+            brake: Brake::new(options.stops_when_all_is_rejected),
+            spell: Spell::default(),
+            size: Size::default(),
+            earlier: Earlier::new(addressing.index.fixed(), addressing.operation),
+            metrics,
+        };
         Ok(Arc::new(Self {
             cluster,
-            budget: Budget::new(options.in_flight_bytes_max, Some(metrics.in_flight_bytes.clone())),
-            gate: Gate::new(options.concurrency_max, metrics.concurrency_limit.clone()),
-            metrics,
+            budget: Budget::new(
+                options.in_flight_bytes_max,
+                Some(shared.metrics.in_flight_bytes.clone()),
+            ),
+            shared,
+            rules,
             options,
         }))
     }
@@ -85,12 +121,8 @@ impl BulkSink for Elasticsearch {
     async fn deliver(&self, bulk: &Bulk) -> Delivered {
         let delivery = Delivery {
             wire: &self.cluster,
-            gate: &self.gate,
-            metrics: &self.metrics,
-            patience: self.options.patience,
-            compress: self.options.compression == RequestCompression::Gzip,
-            request_bytes_max: self.options.request_bytes_max,
-            full_bytes: self.options.bulk_bytes / FULL_SHARE,
+            shared: &self.shared,
+            rules: self.rules,
         };
         delivery.deliver(bulk).await
     }

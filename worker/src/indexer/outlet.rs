@@ -23,6 +23,7 @@ use crate::{
     input::reason,
     metrics::Metrics,
     plan::Destination,
+    predicate::FieldPath,
 };
 
 /// Why a batch was not taken.
@@ -45,7 +46,12 @@ pub(super) fn unwritable(error: &json::Error) -> Outcome {
 /// The destination of all lanes.
 pub enum Outlets {
     /// Text.
-    Text(To),
+    Text {
+        /// What becomes of it.
+        to: To,
+        /// Fields that documents don't have.
+        left_out: Vec<FieldPath>,
+    },
     /// Bulks.
     Bulks {
         /// Who takes them.
@@ -58,11 +64,20 @@ pub enum Outlets {
 }
 
 impl Outlets {
-    /// Connects to the destination and looks whether it can be used. The inner error is a refusal, in words.
-    pub async fn open(destination: &Destination, registry: &Registry) -> anyhow::Result<Result<Self, String>> {
+    /// Connects to the destination and looks whether it can be used; documents don't have the fields `exclude`. The inner error
+    /// is a refusal, in words.
+    pub async fn open(
+        destination: &Destination,
+        exclude: &[FieldPath],
+        registry: &Registry,
+    ) -> anyhow::Result<Result<Self, String>> {
+        let text = |to| Self::Text {
+            to,
+            left_out: exclude.to_vec(),
+        };
         Ok(Ok(match destination {
-            Destination::Stdout => Self::Text(To::Stdout),
-            Destination::Stats => Self::Text(To::Statistics),
+            Destination::Stdout => text(To::Stdout),
+            Destination::Stats => text(To::Statistics),
             Destination::Elasticsearch(options) => {
                 let metrics = elasticsearch::Metrics::new(registry);
                 match Elasticsearch::connect((**options).clone(), metrics).await {
@@ -81,7 +96,7 @@ impl Outlets {
     /// One lane's way there.
     pub fn outlet(&self, letters: &Letters, metrics: &Metrics, runtime: &Handle) -> Outlet {
         match self {
-            Self::Text(to) => Outlet::Text(Box::new(Output::new(*to)), metrics.clone()),
+            Self::Text { to, left_out } => Outlet::Text(Box::new(Output::new(*to, left_out)), metrics.clone()),
             Self::Bulks {
                 sink,
                 addressing,

@@ -6,7 +6,11 @@ use super::{
     json::{self, Encoder},
     partition::PartitionFields,
 };
-use crate::batch::{Batch, LineBatch};
+use crate::{
+    batch::{Batch, LineBatch},
+    predicate::FieldPath,
+    reader::ndjson::cut::Cut,
+};
 
 /// Why a batch was not written.
 #[derive(Debug, thiserror::Error)]
@@ -45,16 +49,21 @@ pub struct Output {
     encoder: Encoder,
     text: Vec<u8>,
     documents: Vec<std::ops::Range<usize>>,
+    /// Fields that documents don't have.
+    cut: Option<Cut>,
+    whole: Vec<u8>,
 }
 
 impl Output {
-    /// A way there.
-    pub fn new(to: To) -> Self {
+    /// A way there, of documents without the fields `left_out`.
+    pub fn new(to: To, left_out: &[FieldPath]) -> Self {
         Self {
             to,
             encoder: Encoder::default(),
             text: Vec::new(),
             documents: Vec::new(),
+            cut: Cut::new(left_out),
+            whole: Vec::new(),
         }
     }
 
@@ -68,20 +77,44 @@ impl Output {
     pub fn write(&mut self, batch: &Batch, fields: Option<&PartitionFields>) -> Result<u64, Error> {
         self.text.clear();
         self.documents.clear();
-        match batch {
+        match (batch, &mut self.cut) {
+            (Batch::Lines(batch), Some(cut)) => {
+                for line in &batch.lines {
+                    let start = self.text.len();
+                    cut.copy(&batch.text, line.start as usize..line.end as usize, &mut self.text);
+                    if let Some(fields) = fields {
+                        fields.add(&mut self.text, start);
+                    }
+                    self.text.push(b'\n');
+                }
+            }
+            (Batch::Columns(batch), Some(cut)) => {
+                self.whole.clear();
+                self.encoder
+                    .write(&batch.records, &mut self.whole, &mut self.documents)
+                    .map_err(Error::Encode)?;
+                for document in &self.documents {
+                    let start = self.text.len();
+                    cut.copy(&self.whole, document.clone(), &mut self.text);
+                    if let Some(fields) = fields {
+                        fields.add(&mut self.text, start);
+                    }
+                    self.text.push(b'\n');
+                }
+            }
             // Statistics need no copy of lines that are already what would be written.
-            Batch::Lines(batch) if self.to == To::Statistics && fields.is_none() => {
+            (Batch::Lines(batch), None) if self.to == To::Statistics && fields.is_none() => {
                 return Ok(batch
                     .lines
                     .iter()
                     .map(|line| u64::from(line.end - line.start) + 1)
                     .sum());
             }
-            Batch::Lines(batch) => match fields {
+            (Batch::Lines(batch), None) => match fields {
                 None => append_lines(batch, &mut self.text),
                 Some(fields) => append(&batch.text, &batch.lines, fields, &mut self.text),
             },
-            Batch::Columns(batch) => {
+            (Batch::Columns(batch), None) => {
                 self.encoder
                     .write(&batch.records, &mut self.text, &mut self.documents)
                     .map_err(Error::Encode)?;
@@ -152,5 +185,19 @@ mod tests {
         let mut out = Vec::new();
         append_lines(&batch, &mut out);
         assert_eq!(out, b"{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n");
+    }
+
+    #[test]
+    fn fields_that_are_left_out_are_neither_written_nor_counted() {
+        let text = b"{\"a\":1,\"b\":2}\n{\"b\":3}\n".to_vec();
+        let batch = Batch::Lines(LineBatch {
+            lines: vec![0..13, 14..21],
+            text,
+            offset_bytes: 0,
+        });
+        let mut output = Output::new(To::Statistics, &["a".parse().unwrap()]);
+        assert_eq!(output.write(&batch, None).unwrap(), 16);
+        assert_eq!(output.text, b"{\"b\":2}\n{\"b\":3}\n");
+        assert_eq!(Output::new(To::Statistics, &[]).write(&batch, None).unwrap(), 22);
     }
 }

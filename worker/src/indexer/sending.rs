@@ -5,6 +5,7 @@
 
 use std::{mem, sync::Arc};
 
+use jiff::Timestamp;
 use pf_state::Stage;
 use pf_work::{Counts, settle::Outcome};
 use tokio::{runtime::Handle, task::JoinSet};
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     batch::{Batch, Reject},
-    delivery::{Hold, Letters},
+    delivery::{Hold, Letters, Tracked},
     metrics::Metrics,
 };
 
@@ -85,6 +86,7 @@ impl Sending {
         if self.bulk.documents.len() == before {
             hold.acknowledge(Counts::default());
         } else {
+            self.bulk.sent_since.push(sent_since(hold.tracked()));
             self.holds.push(hold);
         }
         if self.bulk.body.len() >= self.bytes_target {
@@ -128,6 +130,14 @@ impl Sending {
     }
 }
 
+/// Since when documents of the item may be in the sink, if anybody may have sent them before. What an earlier run sent may have
+/// been sent at any time.
+fn sent_since(tracked: &Tracked) -> Option<Timestamp> {
+    let item = tracked.item();
+    let was_begun = item.was_begun(tracked.lease().receive_count);
+    was_begun.then_some(if item.run > 1 { Timestamp::MIN } else { item.enqueued_at })
+}
+
 /// What one bulk needs on its way.
 struct Way {
     sink: Arc<dyn BulkSink>,
@@ -162,6 +172,10 @@ impl Way {
             }
             self.metrics.records_out.inc_by(counts.records_out);
             self.metrics.records_duplicate.inc_by(counts.records_duplicate);
+            self.metrics.records_updated.inc_by(counts.records_updated);
+            self.metrics.records_dropped.inc_by(counts.records_dropped);
+            self.metrics.records_redirected.inc_by(counts.records_redirected);
+            self.metrics.records_conflicting.inc_by(counts.records_conflicting);
             self.metrics.output_bytes.inc_by(counts.output_bytes);
             if !rejects.is_empty() {
                 self.letters.keep(hold.another(), Stage::Index, rejects).await;
@@ -198,9 +212,16 @@ fn tallies(bulk: &Bulk, delivered: Delivered) -> Vec<Tally> {
             Some(Verdict::Rejected { reason }) => {
                 tally.rejects.push(reject(document, bulk.source(place as u32), reason));
             }
-            taken => {
+            Some(Verdict::Conflict { reason }) => {
+                tally.counts.records_conflicting += 1;
+                tally.rejects.push(reject(document, bulk.source(place as u32), reason));
+            }
+            Some(Verdict::Dropped) => tally.counts.records_dropped += 1,
+            Some(Verdict::Redirected) => tally.counts.records_redirected += 1,
+            None | Some(Verdict::Duplicate | Verdict::Updated) => {
                 tally.counts.records_out += 1;
-                tally.counts.records_duplicate += u64::from(taken.is_some());
+                tally.counts.records_duplicate += u64::from(verdict == Some(Verdict::Duplicate));
+                tally.counts.records_updated += u64::from(verdict == Some(Verdict::Updated));
                 tally.counts.output_bytes += u64::from(document.source.end - document.source.start);
             }
         }
@@ -219,5 +240,55 @@ fn reject(document: &Document, source: &[u8], reason: String) -> Reject {
         reason,
         raw: source.to_vec(),
         record_bytes: source.len() as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_verdict_is_counted_as_what_it_is_and_the_counts_balance() {
+        let mut bulk = Bulk::default();
+        for place in 0..7 {
+            bulk.body.text_mut().extend_from_slice(b"{}\n{}\n");
+            bulk.documents.push(Document {
+                segment: u32::from(place == 6),
+                ordinal: place,
+                action: place as u32 * 6,
+                source: place as u32 * 6 + 3..place as u32 * 6 + 5,
+            });
+        }
+        let reason = || "r".to_owned();
+        let exceptions = vec![
+            (0, Verdict::Duplicate),
+            (1, Verdict::Updated),
+            (2, Verdict::Dropped),
+            (3, Verdict::Redirected),
+            (4, Verdict::Rejected { reason: reason() }),
+            (5, Verdict::Conflict { reason: reason() }),
+        ];
+        let end = End::Done;
+        let tallies = tallies(&bulk, Delivered { exceptions, end });
+        let counts = Counts {
+            records_out: 2,
+            records_duplicate: 1,
+            records_updated: 1,
+            records_dropped: 1,
+            records_redirected: 1,
+            records_conflicting: 1,
+            output_bytes: 4,
+            ..Counts::default()
+        };
+        assert_eq!(tallies[0].counts, counts);
+        assert_eq!(tallies[0].rejects.len(), 2);
+        // The letters' keeper counts what it has kept.
+        let whole = Counts {
+            records_in: 6,
+            records_rejected: 2,
+            ..counts
+        };
+        assert!(whole.balances() && whole.records_astray() == 4);
+        assert_eq!((tallies[1].counts.records_out, tallies[1].counts.output_bytes), (1, 2));
     }
 }

@@ -41,10 +41,11 @@ impl World {
             item: WorkItem::from_json(&text).unwrap(),
             receipt: Receipt("receipt".to_owned()),
             receive_count: 1,
+            lost_leases: 0,
             deadline: Instant::now() + Duration::from_hours(1),
         };
         let budget = Arc::new(ErrorBudget::new(Vec::new()));
-        Tracked::follow(lease, Done::default(), None, self.sender.clone(), budget)
+        Tracked::follow(lease, Done::default(), 0, None, self.sender.clone(), budget)
     }
 
     /// An item is refused.

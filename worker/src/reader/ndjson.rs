@@ -6,6 +6,7 @@
 
 mod column;
 pub(crate) mod compare;
+pub(crate) mod cut;
 mod decode;
 mod escape;
 mod fault;

@@ -4,8 +4,12 @@
 mod access;
 #[path = "elasticsearch/delivery.rs"]
 mod delivery;
+#[path = "elasticsearch/meaning.rs"]
+mod meaning;
 #[path = "elasticsearch/pressure.rs"]
 mod pressure;
+#[path = "elasticsearch/rollover.rs"]
+mod rollover;
 #[path = "elasticsearch/start.rs"]
 mod start;
 
@@ -43,6 +47,16 @@ struct Sink {
 impl Sink {
     /// Connects with these flags, which white space separates.
     fn connect(flags: &str) -> Result<Self, StartError> {
+        Self::connect_with(flags, |_| {})
+    }
+
+    /// The same as a plan does it, which leaves fields out of documents that can't be in them.
+    fn must_connect_leaving_out(flags: &str) -> Self {
+        Self::connect_with(flags, |options| options.leave_out(&[], None))
+            .unwrap_or_else(|error| panic!("{flags}: {error}"))
+    }
+
+    fn connect_with(flags: &str, change: impl FnOnce(&mut Options)) -> Result<Self, StartError> {
         static PROVIDER: Once = Once::new();
         PROVIDER.call_once(|| {
             rustls::crypto::aws_lc_rs::default_provider()
@@ -50,7 +64,8 @@ impl Sink {
                 .expect("no other test installs one");
         });
         let line = ["pf-worker"].into_iter().chain(flags.split_whitespace());
-        let options = Options::from_args(Line::parse_from(line).elasticsearch, 1).expect("the flags are right");
+        let mut options = Options::from_args(Line::parse_from(line).elasticsearch, 1).expect("the flags are right");
+        change(&mut options);
         let runtime = Runtime::new().expect("threads can be started");
         let registry = Registry::new();
         let encoder = BulkEncoder::new(options.addressing.clone());

@@ -16,6 +16,8 @@ pub struct Addressing {
     pub routing: Option<FieldPath>,
     /// The field whose date an index name with a date is made from.
     pub timestamp: FieldPath,
+    /// Fields that are not to be in documents.
+    pub left_out: Vec<FieldPath>,
     /// A larger document is refused: alone it is more than the largest request that there may be.
     pub document_bytes_max: usize,
 }
@@ -29,6 +31,60 @@ pub enum Operation {
     Index,
 }
 
+impl Addressing {
+    /// The fields that addresses are read from, each once.
+    pub fn fields(&self) -> Vec<&FieldPath> {
+        let id = match &self.id {
+            IdMode::Field(path) => Some(path),
+            IdMode::Deterministic | IdMode::Auto => None,
+        };
+        let timestamp = self.index.has_date().then_some(&self.timestamp);
+        let mut fields: Vec<&FieldPath> = Vec::new();
+        for field in id
+            .into_iter()
+            .chain(&self.routing)
+            .chain(timestamp)
+            .chain(self.index.fields())
+        {
+            if !fields.contains(&field) {
+                fields.push(field);
+            }
+        }
+        fields
+    }
+
+    /// Leaves fields out of documents: those that are asked for; those that addresses are read from and that are not among
+    /// the columns; and those that no document may have, since their names are those of its metadata.
+    pub fn leave_out(&mut self, asked_for: &[FieldPath], columns: Option<&[FieldPath]>) {
+        let mut left_out = asked_for.to_vec();
+        for field in self.fields() {
+            let is_wanted = columns.is_none_or(|columns| columns.iter().any(|column| field.0.starts_with(&column.0)));
+            if !is_wanted {
+                left_out.push(field.clone());
+            }
+            if let Some(root) = field.0.first()
+                && METADATA.contains(&root.as_str())
+            {
+                left_out.push(FieldPath(vec![root.clone()]));
+                left_out.push(field.clone());
+            }
+        }
+        self.left_out = left_out;
+    }
+}
+
+/// Names that a document may not have at its top ("Metadata fields", Elasticsearch reference).
+const METADATA: [&str; 8] = [
+    "_id",
+    "_index",
+    "_routing",
+    "_source",
+    "_version",
+    "_seq_no",
+    "_field_names",
+    "_ignored",
+];
+
 impl Operation {
     /// Its name on an action line, and in the answer to it.
     pub fn name(self) -> &'static str {
@@ -37,6 +93,17 @@ impl Operation {
             Self::Index => "index",
         }
     }
+}
+
+/// What becomes of a record whose `_id`, a value of its own, another record has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnConflict {
+    /// It is a dead letter.
+    DeadLetter,
+    /// What is there stays, and the record counts as a duplicate.
+    Keep,
+    /// It takes the place of what is there.
+    Replace,
 }
 
 /// Where the `_id` of a document comes from.

@@ -16,7 +16,10 @@ use crate::{
     batch::{Batch, ColumnBatch, LineBatch, Reject},
     indexer::json::{self, Encoder},
     predicate::FieldPath,
-    reader::ndjson::fields::{self, Fields, Scalar},
+    reader::ndjson::{
+        cut::Cut,
+        fields::{self, Fields, Scalar},
+    },
     values::calendar::Day,
 };
 
@@ -36,6 +39,9 @@ pub struct BulkEncoder {
     columns: Encoder,
     places: Vec<Option<Range<usize>>>,
     text: Vec<u8>,
+    /// Fields that documents don't have.
+    cut: Option<Cut>,
+    row: Vec<u8>,
 }
 
 impl BulkEncoder {
@@ -46,6 +52,7 @@ impl BulkEncoder {
             paths.push(path.clone());
             paths.len() - 1
         };
+        let cut = Cut::new(&addressing.left_out);
         let actions = Actions {
             id: match &addressing.id {
                 IdMode::Field(path) => Some(number(path)),
@@ -67,6 +74,8 @@ impl BulkEncoder {
             columns: Encoder::default(),
             places: Vec::new(),
             text: Vec::new(),
+            cut,
+            row: Vec::new(),
         }
     }
 
@@ -121,7 +130,10 @@ impl BulkEncoder {
             let action = target.body.len();
             let written = self.actions.write(origin, ordinal, &values, target.body);
             let source = target.body.len();
-            target.body.extend_from_slice(&batch.text[start..end]);
+            match &mut self.cut {
+                None => target.body.extend_from_slice(&batch.text[start..end]),
+                Some(cut) => cut.copy(&batch.text, start..end, target.body),
+            }
             if let Some(fields) = &origin.fields {
                 fields.add(target.body, source);
             }
@@ -150,7 +162,16 @@ impl BulkEncoder {
             let action = target.body.len();
             let written = self.actions.write(origin, ordinal, &values, target.body);
             let source = target.body.len();
-            rows.write(row, target.body);
+            match &mut self.cut {
+                None => rows.write(row, target.body),
+                Some(cut) => {
+                    self.row.clear();
+                    rows.write(row, &mut self.row);
+                    let end = self.row.len();
+                    self.row.push(b'\n');
+                    cut.copy(&self.row, 0..end, target.body);
+                }
+            }
             if let Some(fields) = &origin.fields {
                 fields.add(target.body, source);
             }

@@ -56,6 +56,30 @@ impl IndexName {
         }
     }
 
+    /// Whether its text is the record's own, so that whoever writes a record may choose it.
+    pub fn has_field(&self) -> bool {
+        self.fields().next().is_some()
+    }
+
+    /// The pattern as it is written, in one form for all ways of writing it.
+    pub fn pattern(&self) -> String {
+        let part = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Field(path) => format!("{{{path}}}"),
+            Part::Date(parts) => {
+                let letters = parts.iter().map(|part| match part {
+                    DatePart::Year => "yyyy",
+                    DatePart::YearOfCentury => "yy",
+                    DatePart::Month => "MM",
+                    DatePart::Day => "dd",
+                    DatePart::Text(text) => text,
+                });
+                format!("{{+{}}}", letters.collect::<String>())
+            }
+        };
+        self.0.iter().map(part).collect()
+    }
+
     /// Whether a record's day is part of it.
     pub fn has_date(&self) -> bool {
         self.0.iter().any(|part| matches!(part, Part::Date(_)))
@@ -117,6 +141,11 @@ impl FromStr for IndexName {
     type Err = IndexNameError;
 
     fn from_str(text: &str) -> Result<Self, IndexNameError> {
+        if text.contains("%{") {
+            return Err(IndexNameError(format!(
+                "`{text}` has a `%{{` in it, as Logstash writes it: leave out the %"
+            )));
+        }
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some(open) = rest.find('{') {
@@ -329,12 +358,29 @@ mod tests {
                 "`{+yyyy.mm}`: a date is made of yyyy, yy, MM and dd, not `mm`",
             ),
             ("logs-{+.}", "`{+.}` has nothing of a date in it, as in {+yyyy.MM.dd}"),
+            (
+                "logs-%{+yyyy.MM.dd}",
+                "`logs-%{+yyyy.MM.dd}` has a `%{` in it, as Logstash writes it: leave out the %",
+            ),
+            (
+                "%{tenant}",
+                "`%{tenant}` has a `%{` in it, as Logstash writes it: leave out the %",
+            ),
             ("a,b", "`a,b` has ',' in it, which no index may"),
         ] {
             let error = pattern.parse::<IndexName>().unwrap_err().to_string();
             assert_eq!(error, problem);
         }
         assert!("logs-{}".parse::<IndexName>().is_err());
+    }
+
+    #[test]
+    fn the_pattern_of_a_name_is_read_as_the_same_name() {
+        for text in ["logs", "logs-{+uuuu.MM.dd}", "{a.b}-x-{+yyMM}", r#"l-{"a.b"}"#] {
+            let name: IndexName = text.parse().unwrap();
+            assert_eq!(name.pattern().parse::<IndexName>().unwrap(), name, "{text}");
+        }
+        assert_eq!("l-{+uuuu}".parse::<IndexName>().unwrap().pattern(), "l-{+yyyy}");
     }
 
     proptest! {

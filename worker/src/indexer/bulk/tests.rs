@@ -44,6 +44,7 @@ fn addressing(index: &str) -> Addressing {
         index: index.parse().unwrap(),
         routing: None,
         timestamp: "@timestamp".parse().unwrap(),
+        left_out: Vec::new(),
         document_bytes_max: 1000,
     }
 }
@@ -376,4 +377,32 @@ fn an_empty_batch_adds_nothing() {
     let encoded = encode(&addressing("logs"), &[Batch::Lines(LineBatch::default())]);
     assert!(encoded.bulk.is_empty() && encoded.rejects.is_empty());
     assert_eq!(encoded.bytes, 0);
+}
+
+#[test]
+fn fields_that_are_left_out_still_make_the_address() {
+    let addressing = Addressing {
+        id: IdMode::Field(path("_id.$oid")),
+        left_out: vec![path("_id"), path("secret"), path("a.b")],
+        ..addressing("logs-{t}")
+    };
+    both(
+        &[
+            r#"{"_id":{"$oid":"x"},"t":"eu","a":{"b":1,"c":2},"secret":"s"}"#,
+            r#"{"_id":{"$oid":"y"},"t":"us","a":{"b":3,"c":4},"secret":"t"}"#,
+        ],
+        |batches| {
+            let encoded = encode(&addressing, &batches);
+            assert_eq!(encoded.reasons(), []);
+            assert_eq!(
+                encoded.lines(),
+                [
+                    r#"{"create":{"_id":"x","_index":"logs-eu"}}"#,
+                    r#"{"t":"eu","a":{"c":2}}"#,
+                    r#"{"create":{"_id":"y","_index":"logs-us"}}"#,
+                    r#"{"t":"us","a":{"c":4}}"#,
+                ]
+            );
+        },
+    );
 }

@@ -1,7 +1,8 @@
 //! The answer to a `_bulk` request, read without a tree: an item that was taken is counted and leaves nothing behind.
 //!
 //! The request asks for little ([`FILTER_PATH`]) but for the status of each item, since an answer without it would leave items
-//! out and with them the places of those behind. A good answer is then one item repeated, and is compared, not parsed.
+//! out and with them the places of those behind, and for its result: a status of 2xx alone does not say that the document is
+//! where it was to go. A good answer is then one item repeated, and is compared, not parsed.
 
 use std::{borrow::Cow, fmt};
 
@@ -11,8 +12,8 @@ use serde::{
 };
 
 /// What answers are to have in them ("Common options: response filtering", Elasticsearch reference).
-pub(super) const FILTER_PATH: &str = "errors,items.*.status,items.*.error.type,items.*.error.reason,\
-     items.*.error.caused_by.type,items.*.error.caused_by.reason";
+pub(super) const FILTER_PATH: &str = "errors,items.*.status,items.*.result,items.*.failure_store,\
+     items.*.error.type,items.*.error.reason,items.*.error.caused_by.type,items.*.error.caused_by.reason";
 
 /// What the cluster says of the documents of a request.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,12 +29,28 @@ pub(super) struct Answer {
 pub(super) struct Exception {
     /// Its place in the request.
     pub(super) place: u32,
-    /// HTTP's status, as if it had come alone.
-    pub(super) status: u16,
-    /// What kind of error, as `document_parsing_exception`; empty if nothing was said.
-    pub(super) kind: String,
-    /// In words, with the cause.
-    pub(super) reason: String,
+    /// What is said of it.
+    pub(super) said: Said,
+}
+
+/// What is said of a document that was not simply taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// It took the place of another.
+    Updated,
+    /// It is nowhere, and that is no error: an ingest pipeline dropped it.
+    Dropped,
+    /// It did not fit, and a failure store has it.
+    Redirected,
+    /// It was not taken.
+    Failed {
+        /// HTTP's status, as if it had come alone.
+        status: u16,
+        /// What kind of error, as `document_parsing_exception`; empty if nothing was said.
+        kind: String,
+        /// In words, with the cause.
+        reason: String,
+    },
 }
 
 impl Answer {
@@ -54,10 +71,9 @@ impl Answer {
 }
 
 /// What stands in an answer for a document that was taken.
-const GOOD_ITEMS: [&[u8]; 3] = [
-    br#"{"create":{"status":201}}"#,
-    br#"{"index":{"status":201}}"#,
-    br#"{"index":{"status":200}}"#,
+const GOOD_ITEMS: [&[u8]; 2] = [
+    br#"{"create":{"result":"created","status":201}}"#,
+    br#"{"index":{"result":"created","status":201}}"#,
 ];
 
 /// The number of items, if the answer is nothing but one good item over and over.
@@ -127,15 +143,10 @@ impl<'de> Visitor<'de> for Items<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while let Some(Operation(item)) = items.next_element()? {
-            if !(200..300).contains(&item.status) {
-                let (kind, reason) = item.error.map(Problem::in_words).unwrap_or_default();
-                self.0.exceptions.push(Exception {
-                    place: self.0.items,
-                    status: item.status,
-                    kind,
-                    reason,
-                });
+        while let Some(operation) = items.next_element::<Operation<'_>>()? {
+            if let Some(said) = operation.said() {
+                let place = self.0.items;
+                self.0.exceptions.push(Exception { place, said });
             }
             self.0.items += 1;
         }
@@ -144,7 +155,36 @@ impl<'de> Visitor<'de> for Items<'_> {
 }
 
 /// `{"create": item}`, whatever the key.
-struct Operation<'a>(Item<'a>);
+struct Operation<'a> {
+    name: Cow<'a, str>,
+    item: Item<'a>,
+}
+
+impl Operation<'_> {
+    /// What is said of the document; nothing if it was simply taken.
+    fn said(self) -> Option<Said> {
+        let Item {
+            status,
+            result,
+            failure_store,
+            error,
+        } = self.item;
+        if !(200..300).contains(&status) {
+            let (kind, reason) = error.map(Problem::in_words).unwrap_or_default();
+            return Some(Said::Failed { status, kind, reason });
+        }
+        if failure_store.as_deref() == Some("used") {
+            return Some(Said::Redirected);
+        }
+        match (result.as_deref(), status) {
+            (Some("noop"), _) => Some(Said::Dropped),
+            // A server that does not say it: what is created is answered 201.
+            (None, 200) if self.name == "create" => Some(Said::Dropped),
+            (Some("updated"), _) | (None, 200) => Some(Said::Updated),
+            _ => None,
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for Operation<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -162,19 +202,27 @@ impl<'de> Visitor<'de> for OperationVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Operation<'de>, A::Error> {
-        let (IgnoredAny, item) = map
-            .next_entry()?
+        let (name, item) = map
+            .next_entry::<Name<'de>, Item<'de>>()?
             .ok_or_else(|| serde::de::Error::custom("an item without its operation"))?;
         match map.next_key::<IgnoredAny>()? {
-            None => Ok(Operation(item)),
+            None => Ok(Operation { name: name.0, item }),
             Some(_) => Err(serde::de::Error::custom("an item with two operations")),
         }
     }
 }
 
+/// A key, not copied where it has no escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
 #[derive(Deserialize)]
 struct Item<'a> {
     status: u16,
+    #[serde(borrow)]
+    result: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    failure_store: Option<Cow<'a, str>>,
     #[serde(borrow)]
     error: Option<Problem<'a>>,
 }
@@ -226,9 +274,13 @@ pub(super) fn whole_problem(body: &[u8]) -> (String, String) {
     if let Ok(refusal) = serde_json::from_slice::<Refusal<'_>>(body) {
         return refusal.error.in_words();
     }
-    // A proxy's page, perhaps: as much of it as fits a log line.
+    (String::new(), start(body))
+}
+
+/// How a body begins that is none of Elasticsearch's, a proxy's page perhaps: as much of it as fits a log line.
+pub(super) fn start(body: &[u8]) -> String {
     let start = &body[..body.len().min(PROBLEM_BYTES_MAX)];
-    (String::new(), String::from_utf8_lossy(start).trim().to_owned())
+    String::from_utf8_lossy(start).trim().replace(['\n', '\r'], " ")
 }
 
 /// As much of a body that is no error of Elasticsearch's is quoted.
@@ -243,9 +295,11 @@ mod tests {
     fn exception(place: u32, status: u16, kind: &str, reason: &str) -> Exception {
         Exception {
             place,
-            status,
-            kind: kind.to_owned(),
-            reason: reason.to_owned(),
+            said: Said::Failed {
+                status,
+                kind: kind.to_owned(),
+                reason: reason.to_owned(),
+            },
         }
     }
 
@@ -256,9 +310,8 @@ mod tests {
     #[test]
     fn a_good_answer_is_compared_and_gives_what_parsing_gives() {
         for item in [
-            r#"{"create":{"status":201}}"#,
-            r#"{"index":{"status":201}}"#,
-            r#"{"index":{"status":200}}"#,
+            r#"{"create":{"result":"created","status":201}}"#,
+            r#"{"index":{"result":"created","status":201}}"#,
         ] {
             for items in 1..20 {
                 let body = good(item, items);
@@ -278,7 +331,7 @@ mod tests {
             {"create":{"status":409,"error":{"type":"version_conflict_engine_exception","reason":"[a]: exists"}}},
             {"create":{"status":400,"error":{"type":"document_parsing_exception","reason":"failed to parse field [n]",
                 "caused_by":{"type":"illegal_argument_exception","reason":"For input string: \"x\"","caused_by":{"a":1}}}}},
-            {"index":{"status":200,"_id":"x"}},
+            {"index":{"status":201,"_id":"x"}},
             {"create":{"status":429,"error":"plain"}},
             {"create":{"status":503}}]}"#;
         assert_eq!(
@@ -298,6 +351,45 @@ mod tests {
                 ]
             }
         );
+    }
+
+    #[test]
+    fn a_status_of_success_is_not_the_whole_of_what_is_said() {
+        let said = |item: &str| {
+            let body = format!(r#"{{"errors":false,"items":[{item}]}}"#);
+            let answer = Answer::read(body.as_bytes()).unwrap();
+            assert_eq!(answer.items, 1);
+            answer.exceptions.into_iter().next().map(|exception| exception.said)
+        };
+        for (item, expected) in [
+            (r#"{"create":{"result":"created","status":201}}"#, None),
+            (
+                r#"{"create":{"result":"created","failure_store":"not_applicable_or_unknown","status":201}}"#,
+                None,
+            ),
+            (
+                r#"{"create":{"result":"created","failure_store":"used","status":201}}"#,
+                Some(Said::Redirected),
+            ),
+            (r#"{"create":{"result":"noop","status":200}}"#, Some(Said::Dropped)),
+            (r#"{"index":{"result":"noop","status":200}}"#, Some(Said::Dropped)),
+            (r#"{"index":{"result":"updated","status":200}}"#, Some(Said::Updated)),
+            (r#"{"index":{"result":"created","status":201}}"#, None),
+            // Of servers that do not know `result`.
+            (r#"{"create":{"status":201}}"#, None),
+            (r#"{"create":{"status":200}}"#, Some(Said::Dropped)),
+            (r#"{"index":{"status":200}}"#, Some(Said::Updated)),
+            (
+                r#"{"create":{"failure_store":"failed","status":400,"error":{"type":"t","reason":"r"}}}"#,
+                Some(Said::Failed {
+                    status: 400,
+                    kind: "t".to_owned(),
+                    reason: "r".to_owned(),
+                }),
+            ),
+        ] {
+            assert_eq!(said(item), expected, "{item}");
+        }
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub(super) struct Response {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// It comes from another address, to which we were redirected.
+    pub(super) redirected: Option<Url>,
 }
 
 /// Why there is no answer.
@@ -114,9 +116,14 @@ impl Cluster {
         self.ways().transports.len()
     }
 
+    pub(super) fn url(&self, node: usize) -> &Url {
+        &self.access.urls()[node]
+    }
+
     /// Asks a node, and waits for the whole answer.
     pub(super) async fn ask(&self, node: usize, request: Request<'_>) -> Result<Response, NoAnswer> {
         let transport = self.ways().transports[node].clone();
+        let url = &self.access.urls()[node];
         let Request {
             method,
             path,
@@ -128,16 +135,22 @@ impl Cluster {
         let asked = async {
             let response = transport.send(method, path, headers, Some(query), body, None).await?;
             let (status, headers) = (response.status_code().as_u16(), response.headers().clone());
+            let redirected = is_elsewhere(url, response.url()).then(|| response.url().clone());
             let body = response.bytes().await?;
-            Ok(Response { status, headers, body })
+            Ok(Response {
+                status,
+                headers,
+                body,
+                redirected,
+            })
         };
         match timeout(within, asked).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(no_answer(&self.access.urls()[node], &error)),
+            Ok(Err(error)) => Err(no_answer(url, &error)),
             Err(_) => Err(NoAnswer {
                 timed_out: true,
                 is_distrust: false,
-                reason: format!("{}: no answer within {within:?}", self.access.urls()[node]),
+                reason: format!("{url}: no answer within {within:?}"),
             }),
         }
     }
@@ -200,6 +213,19 @@ impl<'a> Request<'a> {
 
 #[async_trait]
 impl Wire for Cluster {
+    async fn ask(&self, path: &str, body: Option<Bytes>) -> Attempt {
+        self.renew(false).await;
+        let node = match self.pick().await {
+            Ok(node) => node,
+            Err(lost) => return lost,
+        };
+        let method = if body.is_some() { Method::Post } else { Method::Get };
+        match Cluster::ask(self, node, Request::question(method, path, body, self.timeout)).await {
+            Ok(response) => Attempt::Answered(self.reply(node, response).await),
+            Err(no_answer) => self.lost(node, no_answer),
+        }
+    }
+
     async fn attempt(&self, payload: &Payload) -> Attempt {
         self.renew(false).await;
         let node = match self.pick().await {
@@ -270,6 +296,14 @@ impl Cluster {
     }
 
     async fn reply(&self, node: usize, response: Response) -> Reply {
+        if let Some(target) = &response.redirected {
+            // What was answered there is of no meaning: a redirected POST may have become a GET.
+            return Reply {
+                status: 308,
+                body: redirect(&self.access.urls()[node], target).into(),
+                ..Reply::default()
+            };
+        }
         let whole = judge::request(response.status);
         let another_is_well = if whole == judge::Whole::Unwell {
             self.health().failed(node, Instant::now())
@@ -296,6 +330,18 @@ impl Cluster {
     }
 }
 
+/// Whether an answer comes from elsewhere than from where it was asked for.
+fn is_elsewhere(asked: &Url, answered: &Url) -> bool {
+    asked.origin() != answered.origin() || !answered.path().starts_with(asked.path())
+}
+
+/// What to do about a redirect.
+pub(super) fn redirect(asked: &Url, target: &Url) -> String {
+    let mut target = target.clone();
+    target.set_query(None);
+    format!("{asked} answers with a redirect to {target}: give that address with --es-url")
+}
+
 /// A name as part of a path. Names were checked, but they may have characters that stand for something in a URL.
 pub(super) fn in_path(name: &str) -> String {
     use std::fmt::Write as _;
@@ -312,6 +358,15 @@ pub(super) fn in_path(name: &str) -> String {
 }
 
 fn no_answer(url: &Url, error: &elasticsearch::Error) -> NoAnswer {
+    // Where nobody is behind the address that we were redirected to, only the client's words have that address.
+    let elsewhere = error.to_string();
+    let elsewhere = elsewhere
+        .split_once("for url (")
+        .and_then(|(_, rest)| rest.split_once(')'));
+    let elsewhere = elsewhere.and_then(|(text, _)| text.parse::<Url>().ok());
+    let redirected = elsewhere
+        .filter(|target| is_elsewhere(url, target))
+        .map(|target| redirect(url, &target));
     // The client's own error says what its source says, which says the whole of the address; what is wrong is below.
     let cause = error.source().unwrap_or(error);
     let cause = cause.source().unwrap_or(cause);
@@ -323,7 +378,10 @@ fn no_answer(url: &Url, error: &elasticsearch::Error) -> NoAnswer {
                 Some(rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_))
             )
         }),
-        reason: format!("{url}: {}", chain(cause)),
+        reason: match redirected {
+            Some(redirected) => format!("{redirected}; there: {}", chain(cause)),
+            None => format!("{url}: {}", chain(cause)),
+        },
     }
 }
 

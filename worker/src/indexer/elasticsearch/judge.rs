@@ -5,38 +5,185 @@ use super::answer::whole_problem;
 /// What becomes of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Judgement {
-    /// It was there before.
-    Duplicate,
+    /// Its `_id` is there.
+    Exists,
     /// It may be taken another time.
     Retry,
     /// It will never be taken.
     Rejected,
+    /// Its own fault, or that of what it goes to: what becomes of others tells.
+    Doubtful,
+    /// The fault of what it goes to, which may pass soon.
+    Stuck,
     /// No document will be taken until somebody changes the cluster or the flags.
     Refused,
 }
 
-/// Kinds of errors with status 400 that are no fault of the document.
-const REFUSALS: [&str; 2] = ["index_closed_exception", "no_such_pipeline_exception"];
+/// Errors of single documents that are no fault of theirs, and what to do about them.
+struct Known {
+    /// The error's type; any if it is empty.
+    kind: &'static str,
+    /// What stands in its reason, all of it.
+    texts: &'static [&'static str],
+    judgement: Judgement,
+    advice: &'static str,
+}
+
+/// The texts are those of Elasticsearch 8 and 9, of OpenSearch 2 and 3, and of Amazon OpenSearch Serverless.
+const KNOWN: [Known; 19] = [
+    Known {
+        kind: "",
+        texts: &["maximum", "shards open"],
+        judgement: Judgement::Stuck,
+        advice: "delete indices, add nodes, or raise cluster.max_shards_per_node",
+    },
+    Known {
+        kind: "validation_exception",
+        texts: &[],
+        judgement: Judgement::Stuck,
+        advice: "the index can't be made: see its template and the cluster's limits",
+    },
+    Known {
+        kind: "",
+        texts: &["no write index is defined for alias"],
+        judgement: Judgement::Stuck,
+        advice: "give the alias one index with is_write_index",
+    },
+    Known {
+        kind: "",
+        texts: &["ocuments in", "exceed"],
+        judgement: Judgement::Stuck,
+        advice: "the index is full: roll it over, or write to another",
+    },
+    Known {
+        kind: "",
+        texts: &["Limit of total fields"],
+        judgement: Judgement::Doubtful,
+        advice: "raise index.mapping.total_fields.limit, or leave fields out with --columns or --exclude",
+    },
+    Known {
+        kind: "",
+        texts: &["Limit of nested fields"],
+        judgement: Judgement::Doubtful,
+        advice: "raise index.mapping.nested_fields.limit",
+    },
+    Known {
+        kind: "",
+        texts: &["Document ID is not supported"],
+        judgement: Judgement::Refused,
+        advice: "what documents go to makes up their ids itself: use --es-id auto",
+    },
+    Known {
+        kind: "",
+        texts: &["_id must be unset"],
+        judgement: Judgement::Refused,
+        advice: "what documents go to makes up their ids itself: use --es-id auto",
+    },
+    Known {
+        kind: "",
+        texts: &["specifying routing is not supported"],
+        judgement: Judgement::Refused,
+        advice: "leave out --es-routing-field",
+    },
+    Known {
+        kind: "",
+        texts: &["specifies a custom routing"],
+        judgement: Judgement::Refused,
+        advice: "leave out --es-routing-field, or set allow_custom_routing in the data stream's template",
+    },
+    Known {
+        kind: "routing_missing_exception",
+        texts: &[],
+        judgement: Judgement::Refused,
+        advice: "give --es-routing-field",
+    },
+    Known {
+        kind: "",
+        texts: &["only write ops with an op_type of create are allowed in data streams"],
+        judgement: Judgement::Refused,
+        advice: "use --es-op-type create",
+    },
+    Known {
+        kind: "",
+        texts: &["pipeline with id [", "does not exist"],
+        judgement: Judgement::Refused,
+        advice: "make the pipeline",
+    },
+    Known {
+        kind: "no_such_pipeline_exception",
+        texts: &[],
+        judgement: Judgement::Refused,
+        advice: "make the pipeline",
+    },
+    Known {
+        kind: "index_closed_exception",
+        texts: &[],
+        judgement: Judgement::Refused,
+        advice: "open the index",
+    },
+    Known {
+        kind: "cluster_block_exception",
+        texts: &["allow delete"],
+        judgement: Judgement::Retry,
+        advice: "the disks are too full: make room",
+    },
+    Known {
+        kind: "cluster_block_exception",
+        texts: &[],
+        judgement: Judgement::Refused,
+        advice: "take the block away, or write to another index",
+    },
+    Known {
+        kind: "security_exception",
+        texts: &[],
+        judgement: Judgement::Refused,
+        advice: "grant the right to write there, or sign in as somebody else",
+    },
+    Known {
+        kind: "resource_already_exists_exception",
+        texts: &[],
+        judgement: Judgement::Retry,
+        advice: "",
+    },
+];
+
+fn known(kind: &str, reason: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| {
+        (known.kind.is_empty() || known.kind == kind) && known.texts.iter().all(|text| reason.contains(text))
+    })
+}
 
 /// Kinds of errors with status 500 that are the document's fault: an ingest pipeline that fails on it, on purpose or not,
 /// fails on it every time.
 const REJECTIONS: [&str; 2] = ["fail_processor_exception", "ingest_processor_exception"];
 
-/// Judges a document that was not simply taken.
-pub(super) fn document(status: u16, kind: &str, reason: &str) -> Judgement {
-    match status {
-        // With `create`: the `_id` is there. With `index` and an external version: this version or a later one is.
-        409 => Judgement::Duplicate,
-        401 | 403 | 404 => Judgement::Refused,
+/// Judges a document that was not taken. Where its index is `of_its_own` choice, what is wrong with the index may be its own
+/// fault, or that of whoever wrote it.
+pub(super) fn document(status: u16, kind: &str, reason: &str, of_its_own: bool) -> Judgement {
+    let judgement = match status {
+        409 => Judgement::Exists,
         500 if REJECTIONS.contains(&kind) => Judgement::Rejected,
         408 | 429 | 500.. => Judgement::Retry,
-        _ if REFUSALS.contains(&kind) => Judgement::Refused,
-        // Both say this as an illegal argument of every single document.
-        _ if reason.starts_with("pipeline with id [") && reason.contains("does not exist") => Judgement::Refused,
-        _ if reason.starts_with("only write ops with an op_type of create are allowed in data streams") => {
-            Judgement::Refused
-        }
-        _ => Judgement::Rejected,
+        _ => match known(kind, reason) {
+            Some(known) => known.judgement,
+            None if matches!(status, 401 | 403 | 404) => Judgement::Refused,
+            None => Judgement::Rejected,
+        },
+    };
+    match judgement {
+        // That is said of every index.
+        _ if reason.contains("shards open") || reason.contains("cluster read-only") => judgement,
+        Judgement::Refused | Judgement::Stuck if of_its_own => Judgement::Doubtful,
+        judgement => judgement,
+    }
+}
+
+/// A document's error in words, with what is to be done about it where that is known.
+pub(super) fn document_words(status: u16, kind: &str, reason: &str) -> String {
+    let words = words(status, kind, reason);
+    match known(kind, reason).filter(|known| !known.advice.is_empty() && status < 500) {
+        Some(known) => format!("{words}: {}", known.advice),
+        None => words,
     }
 }
 
@@ -98,7 +245,7 @@ mod tests {
     #[test]
     fn a_document_is_judged_by_its_status_and_by_errors_that_are_not_its_own() {
         for (status, kind, reason, judgement) in [
-            (409, "version_conflict_engine_exception", "", Judgement::Duplicate),
+            (409, "version_conflict_engine_exception", "", Judgement::Exists),
             (429, "es_rejected_execution_exception", "", Judgement::Retry),
             (429, "rejected_execution_exception", "", Judgement::Retry),
             (429, "cluster_block_exception", "", Judgement::Retry),
@@ -106,9 +253,76 @@ mod tests {
             (500, "", "", Judgement::Retry),
             (500, "fail_processor_exception", "", Judgement::Rejected),
             (403, "security_exception", "", Judgement::Refused),
-            (403, "cluster_block_exception", "", Judgement::Refused),
+            (
+                403,
+                "cluster_block_exception",
+                "index [a] blocked by: [FORBIDDEN/8/index write (api)];",
+                Judgement::Refused,
+            ),
+            (
+                403,
+                "cluster_block_exception",
+                "blocked by: [FORBIDDEN/12/index read-only / allow delete (api)];",
+                Judgement::Retry,
+            ),
             (404, "index_not_found_exception", "", Judgement::Refused),
             (400, "index_closed_exception", "", Judgement::Refused),
+            (400, "resource_already_exists_exception", "", Judgement::Retry),
+            (
+                400,
+                "routing_missing_exception",
+                "routing is required for [a]/[b]",
+                Judgement::Refused,
+            ),
+            (
+                400,
+                "validation_exception",
+                "Validation Failed: 1: this action would add [2] total shards, but this cluster currently has [1000]/[1000] \
+                 maximum normal shards open;",
+                Judgement::Stuck,
+            ),
+            (
+                400,
+                "illegal_argument_exception",
+                "this action would add [2] shards, but this cluster currently has [10]/[10] maximum shards open",
+                Judgement::Stuck,
+            ),
+            (
+                400,
+                "illegal_argument_exception",
+                "no write index is defined for alias [a]. The write index may be explicitly disabled",
+                Judgement::Stuck,
+            ),
+            (
+                400,
+                "illegal_argument_exception",
+                "Number of documents in the index can't exceed [2147483519]",
+                Judgement::Stuck,
+            ),
+            (
+                400,
+                "document_parsing_exception",
+                "[1:9] failed to parse: Limit of total fields [1000] has been exceeded while adding new fields [1]",
+                Judgement::Doubtful,
+            ),
+            (
+                400,
+                "illegal_argument_exception",
+                "Document ID is not supported in create/index operation request",
+                Judgement::Refused,
+            ),
+            (
+                400,
+                "illegal_argument_exception",
+                "_id must be unset or set to [a] but was [b] because [c] is in time_series mode",
+                Judgement::Refused,
+            ),
+            (
+                400,
+                "illegal_argument_exception",
+                "specifying routing is not supported because the destination index [a] is in time series mode",
+                Judgement::Refused,
+            ),
             (
                 400,
                 "illegal_argument_exception",
@@ -131,8 +345,65 @@ mod tests {
             (400, "mapper_parsing_exception", "", Judgement::Rejected),
             (413, "", "", Judgement::Rejected),
         ] {
-            assert_eq!(document(status, kind, reason), judgement, "{status} {kind} {reason}");
+            assert_eq!(
+                document(status, kind, reason, false),
+                judgement,
+                "{status} {kind} {reason}"
+            );
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_index_of_the_records_choice_may_be_the_records_fault() {
+        for (status, kind, reason, judgement) in [
+            (403, "security_exception", "", Judgement::Doubtful),
+            (404, "index_not_found_exception", "", Judgement::Doubtful),
+            (400, "index_closed_exception", "", Judgement::Doubtful),
+            (
+                403,
+                "cluster_block_exception",
+                "index [a] blocked by: [FORBIDDEN/8/index write (api)];",
+                Judgement::Doubtful,
+            ),
+            (
+                403,
+                "cluster_block_exception",
+                "blocked by: [FORBIDDEN/6/cluster read-only (api)];",
+                Judgement::Refused,
+            ),
+            (
+                400,
+                "validation_exception",
+                "[1]/[1] maximum normal shards open",
+                Judgement::Stuck,
+            ),
+            (400, "document_parsing_exception", "", Judgement::Rejected),
+            (409, "version_conflict_engine_exception", "", Judgement::Exists),
+            (503, "", "", Judgement::Retry),
+        ] {
+            assert_eq!(
+                document(status, kind, reason, true),
+                judgement,
+                "{status} {kind} {reason}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_done_is_said_behind_the_clusters_words() {
+        assert_eq!(
+            document_words(
+                400,
+                "illegal_argument_exception",
+                "Document ID is not supported in create"
+            ),
+            "illegal_argument_exception: Document ID is not supported in create: what documents go to makes up their ids itself: \
+             use --es-id auto"
+        );
+        assert_eq!(
+            document_words(400, "document_parsing_exception", "r"),
+            "document_parsing_exception: r"
+        );
     }
 
     #[test]

@@ -16,6 +16,12 @@ pub struct Metrics {
     pub(super) taken: IntCounter,
     /// Documents that were there before.
     pub(super) duplicate: IntCounter,
+    /// Documents that an ingest pipeline dropped.
+    pub(super) dropped: IntCounter,
+    /// Documents that a failure store has.
+    pub(super) redirected: IntCounter,
+    /// Documents whose `_id` is another record's.
+    pub(super) conflicting: IntCounter,
     /// Documents that were sent again because they were refused for now.
     pub(super) retried: IntCounter,
     /// Documents that will never be taken.
@@ -49,6 +55,9 @@ impl Metrics {
             ),
             taken: items.with_label_values(&[names::TAKEN]),
             duplicate: items.with_label_values(&["duplicate"]),
+            dropped: items.with_label_values(&["dropped"]),
+            redirected: items.with_label_values(&["redirected"]),
+            conflicting: items.with_label_values(&["conflicting"]),
             retried: items.with_label_values(&[names::RETRIED]),
             rejected: items.with_label_values(&["rejected"]),
             retries: counter("pf_bulk_retries_total", "Bulk requests sent again, in whole or in part"),

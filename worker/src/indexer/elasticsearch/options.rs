@@ -3,14 +3,14 @@
 #[cfg(test)]
 mod tests;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use elasticsearch::http::Url;
 use jiff::SignedDuration;
 
 use crate::{
-    args::elasticsearch::{EsArgs, OpType, RequestCompression},
-    indexer::bulk::{Addressing, IdMode, IndexName, Operation},
+    args::elasticsearch::{self as typed, EsArgs, OpType, RequestCompression},
+    indexer::bulk::{Addressing, IdMode, IndexName, OnConflict, Operation},
     predicate::FieldPath,
 };
 
@@ -30,6 +30,10 @@ pub struct Options {
     pub target: Target,
     /// How documents are addressed.
     pub addressing: Arc<Addressing>,
+    /// What becomes of a record whose `_id`, a value of its own, another record has.
+    pub on_conflict: OnConflict,
+    /// Whether to stop when everything is rejected, because nobody has said how much may be.
+    pub stops_when_all_is_rejected: bool,
     /// The ingest pipeline.
     pub pipeline: Option<String>,
     /// How requests are compressed.
@@ -108,6 +112,7 @@ impl Options {
             es_data_stream,
             es_id,
             es_op_type,
+            es_on_conflict,
             es_pipeline,
             es_routing_field,
             es_timestamp_field,
@@ -137,7 +142,7 @@ impl Options {
         within("--es-concurrency-max", es_concurrency_max, 1, CONCURRENCY_MAX)?;
         let target = target(es_index.as_deref(), es_data_stream.as_deref())?;
         let id = id_mode(&es_id)?;
-        let operation = operation(es_op_type, &target, &id)?;
+        let (operation, on_conflict) = conflict(operation(es_op_type, &target, &id)?, es_on_conflict, &target, &id)?;
         let addressing = Addressing {
             operation,
             id,
@@ -146,6 +151,7 @@ impl Options {
                 .map(|text| field("--es-routing-field", &text))
                 .transpose()?,
             timestamp: field("--es-timestamp-field", &es_timestamp_field)?,
+            left_out: Vec::new(),
             document_bytes_max: es_max_request_bytes - ACTION_BYTES_MAX.min(es_max_request_bytes / 2),
         };
         if es_pipeline.as_deref() == Some("") {
@@ -158,6 +164,8 @@ impl Options {
             urls,
             target,
             addressing: Arc::new(addressing),
+            on_conflict,
+            stops_when_all_is_rejected: true,
             pipeline: es_pipeline,
             compression: es_compression,
             sign_in,
@@ -170,6 +178,57 @@ impl Options {
             timeout: length_of_time("--es-timeout", &es_timeout)?,
             patience: length_of_time("--es-patience", &es_patience)?,
         })
+    }
+}
+
+impl Options {
+    /// Leaves these fields out of documents, and those that addresses are read from where they are none of the columns.
+    pub fn leave_out(&mut self, fields: &[FieldPath], columns: Option<&[FieldPath]>) {
+        Arc::make_mut(&mut self.addressing).leave_out(fields, columns);
+    }
+
+    /// Everything that decides where documents arrive, and under which name: two workers whose identities differ do not
+    /// deliver to the same place in the same way. By the flags that say it. Nothing secret, and nothing of how fast or how patiently.
+    pub fn identity(&self) -> BTreeMap<String, String> {
+        let mut urls: Vec<&str> = self.urls.iter().map(Url::as_str).collect();
+        urls.sort_unstable();
+        urls.dedup();
+        let addressing = &self.addressing;
+        let kind = match &self.target {
+            Target::Index(_) => "--es-index",
+            Target::DataStream(_) => "--es-data-stream",
+        };
+        let id = match &addressing.id {
+            IdMode::Deterministic => "deterministic".to_owned(),
+            IdMode::Auto => "auto".to_owned(),
+            IdMode::Field(path) => format!("field:{path}"),
+        };
+        let on_conflict = match self.on_conflict {
+            OnConflict::DeadLetter => "dead-letter",
+            OnConflict::Keep => "keep",
+            OnConflict::Replace => "replace",
+        };
+        let is_field = matches!(addressing.id, IdMode::Field(_));
+        let facts = [
+            ("--es-url", Some(urls.join(","))),
+            (kind, Some(self.target.name().pattern())),
+            ("--es-id", Some(id)),
+            ("--es-op-type", Some(addressing.operation.name().to_owned())),
+            ("--es-on-conflict", is_field.then(|| on_conflict.to_owned())),
+            ("--es-pipeline", self.pipeline.clone()),
+            (
+                "--es-routing-field",
+                addressing.routing.as_ref().map(ToString::to_string),
+            ),
+            (
+                "--es-timestamp-field",
+                addressing.index.has_date().then(|| addressing.timestamp.to_string()),
+            ),
+        ];
+        let facts = facts.into_iter();
+        facts
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect()
     }
 }
 
@@ -235,6 +294,31 @@ fn operation(op_type: OpType, target: &Target, id: &IdMode) -> Result<Operation,
             Err("--es-op-type index with --es-id auto replaces nothing: leave one of them out".to_owned())
         }
         OpType::Index => Ok(Operation::Index),
+    }
+}
+
+/// What is done with a document, and what becomes of one whose `_id` another record has.
+fn conflict(
+    operation: Operation,
+    on_conflict: Option<typed::OnConflict>,
+    target: &Target,
+    id: &IdMode,
+) -> Result<(Operation, OnConflict), String> {
+    if on_conflict.is_some() && !matches!(id, IdMode::Field(_)) {
+        return Err("--es-on-conflict is for --es-id field:PATH: other ids are never those of two records".to_owned());
+    }
+    match (on_conflict, operation) {
+        (None | Some(typed::OnConflict::Replace), Operation::Index) => Ok((operation, OnConflict::Replace)),
+        (Some(typed::OnConflict::DeadLetter | typed::OnConflict::Keep), Operation::Index) => Err(
+            "--es-on-conflict must be replace with --es-op-type index, which replaces: leave one of them out"
+                .to_owned(),
+        ),
+        (Some(typed::OnConflict::Replace), Operation::Create) if matches!(target, Target::DataStream(_)) => Err(
+            "--es-on-conflict must be dead-letter or keep for a data stream, in which nothing is replaced".to_owned(),
+        ),
+        (Some(typed::OnConflict::Replace), Operation::Create) => Ok((Operation::Index, OnConflict::Replace)),
+        (None | Some(typed::OnConflict::DeadLetter), Operation::Create) => Ok((operation, OnConflict::DeadLetter)),
+        (Some(typed::OnConflict::Keep), Operation::Create) => Ok((operation, OnConflict::Keep)),
     }
 }
 

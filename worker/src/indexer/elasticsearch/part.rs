@@ -13,24 +13,36 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// The whole bulk, in as few parts of at most `bytes_max` as there can be without changing the order. A document that is
-    /// larger by itself is a part.
-    pub(super) fn all_of(bulk: &Bulk, bytes_max: usize) -> Vec<Self> {
+    /// The documents at these places, ascending, in as few parts of at most `bytes_max` as there can be without changing the
+    /// order. A document that is larger by itself is a part.
+    pub(super) fn all_of(bulk: &Bulk, places: impl IntoIterator<Item = u32>, bytes_max: usize) -> Vec<Self> {
         let mut parts: Vec<Self> = Vec::new();
-        let mut start = 0;
-        for (place, document) in bulk.documents.iter().enumerate() {
-            let lines = document.lines();
+        let mut bytes = 0;
+        for place in places {
+            let document_bytes = bulk.documents[place as usize].lines().len();
             match parts.last_mut() {
-                Some(part) if lines.end - start <= bytes_max => part.places.push(place as u32),
+                Some(part) if bytes + document_bytes <= bytes_max => part.places.push(place),
                 _ => {
-                    start = lines.start;
-                    parts.push(Self {
-                        places: vec![place as u32],
-                    });
+                    bytes = 0;
+                    parts.push(Self { places: vec![place] });
                 }
             }
+            bytes += document_bytes;
         }
         parts
+    }
+
+    /// How large its body is.
+    pub(super) fn bytes(&self, bulk: &Bulk) -> usize {
+        let documents = self.places.iter().map(|place| &bulk.documents[*place as usize]);
+        documents.map(|document| document.lines().len()).sum()
+    }
+
+    /// Without the documents at these places of the bulk, ascending.
+    pub(super) fn without(&self, places: &[u32]) -> Option<Self> {
+        let is_left = |place: &&u32| places.binary_search(place).is_err();
+        let places: Vec<u32> = self.places.iter().filter(is_left).copied().collect();
+        (!places.is_empty()).then_some(Self { places })
     }
 
     /// Those of its documents, by their places in it, ascending.
@@ -128,7 +140,7 @@ pub(super) mod tests {
     #[test]
     fn a_part_that_is_one_piece_of_the_bulk_is_not_copied() {
         let bulk = bulk(&[1, 2, 3, 4]);
-        let all = &Part::all_of(&bulk, 1 << 20)[0];
+        let all = &Part::all_of(&bulk, 0..4, 1 << 20)[0];
         assert_eq!(all.body(&bulk).as_ptr(), bulk.body.as_ptr());
         let (_, second) = all.halves().unwrap();
         assert_eq!(
@@ -145,11 +157,12 @@ pub(super) mod tests {
             again in proptest::collection::vec(any::<bool>(), 30),
         ) {
             let bulk = bulk(&sizes);
-            let parts = Part::all_of(&bulk, bytes_max);
+            let parts = Part::all_of(&bulk, 0..sizes.len() as u32, bytes_max);
             let mut sent = Vec::new();
             for part in &parts {
                 let body = part.body(&bulk);
                 prop_assert!(body.len() <= bytes_max || part.len() == 1);
+                prop_assert_eq!(body.len(), part.bytes(&bulk));
                 prop_assert_eq!(&ids(&body), part.places());
                 sent.extend(ids(&body));
                 if let Some((first, second)) = part.halves() {
@@ -159,6 +172,10 @@ pub(super) mod tests {
                 if let Some(again) = part.of_these(&wanted) {
                     prop_assert_eq!(&ids(&again.body(&bulk)), again.places());
                     prop_assert_eq!(again.len(), wanted.len());
+                    let rest = part.without(again.places()).map(|rest| rest.places).unwrap_or_default();
+                    let mut all = [again.places(), &rest].concat();
+                    all.sort_unstable();
+                    prop_assert_eq!(all, part.places());
                 }
             }
             prop_assert_eq!(sent, (0..sizes.len() as u32).collect::<Vec<_>>());

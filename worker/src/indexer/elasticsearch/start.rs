@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    cluster::{Cluster, NoAnswer, Request, Response, in_path},
+    cluster::{Cluster, NoAnswer, Request, Response, in_path, redirect},
     judge::whole_words,
     options::{Options, Target},
 };
@@ -68,6 +68,10 @@ async fn reach(cluster: &Cluster) -> Result<(usize, Response), StartError> {
         for node in 0..cluster.nodes() {
             let desk = Desk { cluster, node };
             match desk.ask(Method::Get, "/", None).await {
+                Ok(Response {
+                    redirected: Some(target),
+                    ..
+                }) => return Err(StartError::Refused(redirect(cluster.url(node), &target))),
                 Ok(response) if !is_unwell(response.status) => return Ok((node, response)),
                 Ok(response) => last = whole_words(response.status, &response.body),
                 Err(NoAnswer {

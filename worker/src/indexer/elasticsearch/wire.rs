@@ -10,6 +10,9 @@ use bytes::Bytes;
 pub(super) trait Wire: Send + Sync {
     /// Sends a body to some node that is well, once.
     async fn attempt(&self, body: &Payload) -> Attempt;
+
+    /// Asks some node that is well what changes nothing, once: by POST if there is a body.
+    async fn ask(&self, path: &str, body: Option<Bytes>) -> Attempt;
 }
 
 /// A request's body as it goes out.

@@ -83,7 +83,11 @@ fn an_index_operation_replaces_what_has_the_id() {
         let flags = format!("--es-url {endpoint} --es-index {index} --es-id field:id --es-op-type index");
         let mut sink = Sink::must_connect(&flags);
         assert_eq!(sink.send("a", &[r#"{"id":"x","v":1}"#.to_owned()]), all_taken());
-        assert_eq!(sink.send("a", &[r#"{"id":"x","v":2}"#.to_owned()]), all_taken());
+        let replaced = sink.send("a", &[r#"{"id":"x","v":2}"#.to_owned()]);
+        assert_eq!(
+            (replaced.exceptions, replaced.end),
+            (vec![(0, Verdict::Updated)], End::Done)
+        );
         api.refresh(&index);
         assert_eq!(api.document(&index, "x"), Some(json!({"id": "x", "v": 2})));
     });

@@ -80,3 +80,65 @@ fn a_pipeline_must_exist() {
         );
     });
 }
+
+#[test]
+fn an_alias_without_a_write_index_is_said_so() {
+    each(|endpoint, api| {
+        let alias = api.new_name("alias");
+        let index = |number: u32, is_write_index: bool| {
+            let aliases = if is_write_index {
+                json!({&alias: {"is_write_index": true}})
+            } else {
+                json!({&alias: {}})
+            };
+            api.create_index(&format!("{alias}-{number}"), &json!({"aliases": aliases}));
+        };
+        index(1, false);
+        let flags = format!("--es-url {endpoint} --es-index {alias}");
+        // One index behind an alias is written to.
+        let mut sink = Sink::must_connect(&flags);
+        index(2, false);
+        let refused = Sink::refused(&flags);
+        assert!(refused.contains("alias without a write index"), "{refused}");
+        // The same in the middle of work: nothing is given up.
+        let delivered = sink.send("a", &numbered(0..3));
+        assert!(
+            matches!(&delivered.end, End::Refused { reason } if reason.contains("is_write_index")),
+            "{delivered:?}"
+        );
+        assert!(
+            delivered
+                .exceptions
+                .iter()
+                .all(|(_, verdict)| *verdict == Verdict::Pending)
+        );
+        index(3, true);
+        let mut sink = Sink::must_connect(&flags);
+        assert_eq!(sink.send("a", &numbered(0..3)), all_taken());
+    });
+}
+
+#[test]
+fn a_redirect_is_said_with_its_target_and_not_followed() {
+    let server = Server::shared();
+    let proxy = FaultProxy::new(&server.endpoint());
+    let redirect = |target: &str| {
+        format!(
+            "HTTP/1.1 301 Moved Permanently\r\nlocation: {target}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        )
+    };
+    for (target, shown) in [
+        (format!("{}/", server.endpoint()), server.endpoint()),
+        (format!("http://{}/", pf_e2e::free_address()), "http://".to_owned()),
+    ] {
+        proxy.afterwards(Fault::Answer(redirect(&target)));
+        let flags = format!("--es-url {} --es-index a", proxy.endpoint());
+        let Err(StartError::Refused(reason) | StartError::Unreachable(reason)) = Sink::connect(&flags) else {
+            panic!("connected")
+        };
+        assert!(
+            reason.contains("answers with a redirect to") && reason.contains(&shown),
+            "{reason}"
+        );
+    }
+}

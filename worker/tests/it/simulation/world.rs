@@ -94,6 +94,7 @@ fn addressing() -> Arc<Addressing> {
         index: "logs".parse().unwrap(),
         routing: None,
         timestamp: FieldPath::list("@timestamp").unwrap().remove(0),
+        left_out: Vec::new(),
         document_bytes_max: 1 << 20,
     })
 }

@@ -12,7 +12,13 @@ use prometheus::Registry;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::indexer::elasticsearch::part::tests::bulk;
+use crate::indexer::{
+    bulk::{Document, Operation},
+    elasticsearch::part::tests::bulk,
+};
+
+mod meanings;
+mod rolling;
 
 const PATIENCE: Duration = Duration::from_mins(5);
 
@@ -41,11 +47,20 @@ struct MadeUp {
     room_bytes: Option<usize>,
     /// Everything gets this status.
     always: Option<(u16, &'static str)>,
+    /// What is said of documents that nobody else says anything of, by id and size.
+    says: Option<fn(u32, usize) -> Option<Value>>,
+    /// It has a data stream, which rolls over before these attempts.
+    rolls_before: Vec<usize>,
+    /// It does not let anybody look.
+    is_closed_to_looks: bool,
 }
 
 struct State {
     rng: Rng,
     documents: BTreeMap<u32, usize>,
+    /// Those in indices that are not written to any more.
+    older: Vec<BTreeMap<u32, usize>>,
+    looks: usize,
     attempts: usize,
     busy: u32,
     busy_max: u32,
@@ -57,6 +72,8 @@ impl MadeUp {
             state: Mutex::new(State {
                 rng: Rng::with_seed(seed),
                 documents: BTreeMap::new(),
+                older: Vec::new(),
+                looks: 0,
                 attempts: 0,
                 busy: 0,
                 busy_max: 0,
@@ -67,6 +84,9 @@ impl MadeUp {
             malformed_bytes: None,
             room_bytes: None,
             always: None,
+            says: None,
+            rolls_before: Vec::new(),
+            is_closed_to_looks: false,
         }
     }
 
@@ -88,9 +108,11 @@ impl MadeUp {
                 item(429, "es_rejected_execution_exception")
             } else if Some(size) == self.bad_bytes {
                 item(400, "document_parsing_exception")
+            } else if let Some(said) = self.says.and_then(|says| says(id, size)) {
+                said
             } else if let Entry::Vacant(entry) = state.documents.entry(id) {
                 entry.insert(size);
-                json!({"create": {"status": 201}})
+                json!({"create": {"result": "created", "status": 201}})
             } else {
                 item(409, "version_conflict_engine_exception")
             });
@@ -130,6 +152,10 @@ impl Wire for MadeUp {
             state.attempts += 1;
             state.busy += 1;
             state.busy_max = state.busy_max.max(state.busy);
+            if self.rolls_before.contains(&state.attempts) {
+                let written = std::mem::take(&mut state.documents);
+                state.older.push(written);
+            }
         }
         sleep(Duration::from_millis(20)).await;
         let mut state = self.state.lock().unwrap();
@@ -191,22 +217,87 @@ impl Wire for MadeUp {
         }
         answered(200, answer)
     }
+
+    async fn ask(&self, path: &str, body: Option<Bytes>) -> Attempt {
+        sleep(Duration::from_millis(1)).await;
+        let mut state = self.state.lock().unwrap();
+        state.looks += 1;
+        if state.rng.f64() < self.faults.unwell {
+            return answered(503, "");
+        }
+        if self.is_closed_to_looks {
+            return answered(403, "");
+        }
+        if self.rolls_before.is_empty() && path.starts_with("/_resolve") {
+            return answered(200, json!({"indices": [{"name": "logs"}]}).to_string());
+        }
+        let name = |number: usize| format!("i-{number}");
+        let members = 0..=state.older.len();
+        if path.starts_with("/_resolve") {
+            let names: Vec<_> = members.map(name).collect();
+            return answered(200, json!({"data_streams": [{"backing_indices": names}]}).to_string());
+        }
+        if path.contains("/_settings") {
+            // Each was made just now, but for the first.
+            let now = Timestamp::now().as_millisecond();
+            let settings: HashMap<_, _> = members
+                .map(|number| {
+                    let made = if number == 0 { 0 } else { now + number as i64 };
+                    let settings = json!({"settings": {"index": {"creation_date": made.to_string()}}});
+                    (name(number), settings)
+                })
+                .collect();
+            return answered(200, json!(settings).to_string());
+        }
+        let index = path.split('/').nth(1).unwrap();
+        let documents = match index.strip_prefix("i-").map(|number| number.parse::<usize>().unwrap()) {
+            Some(number) if number < state.older.len() => &state.older[number],
+            _ => &state.documents,
+        };
+        let asked: Value = serde_json::from_slice(&body.unwrap()).unwrap();
+        let found = asked["docs"].as_array().unwrap().iter().map(|document| {
+            let id = document["_id"].as_str().unwrap().parse().unwrap();
+            match documents.get(&id) {
+                Some(size) => json!({"_id": id, "found": true, "_source": {"a": "x".repeat(*size)}}),
+                None => json!({"_id": id, "found": false}),
+            }
+        });
+        answered(200, json!({"docs": found.collect::<Vec<_>>()}).to_string())
+    }
 }
 
-/// Delivers through a gate of its own.
-async fn deliver(wire: &MadeUp, bulk: &Bulk, request_bytes_max: usize) -> Delivered {
+fn shared(concurrency_max: usize) -> Shared {
     let metrics = Metrics::new(&Registry::new());
-    let gate = Gate::new(8, metrics.concurrency_limit.clone());
-    let delivery = Delivery {
-        wire,
-        gate: &gate,
-        metrics: &metrics,
-        patience: PATIENCE,
-        compress: false,
+    Shared {
+        gate: Gate::new(concurrency_max, metrics.concurrency_limit.clone()),
+        brake: Brake::new(true),
+        spell: Spell::default(),
+        size: Size::default(),
+        earlier: Earlier::new(Some("logs"), Operation::Create),
+        metrics,
+    }
+}
+
+const RULES: Rules = Rules {
+    patience: PATIENCE,
+    compress: false,
+    request_bytes_max: 1 << 20,
+    full_bytes: 0,
+    ids: Ids::Places,
+    index_is_theirs: false,
+};
+
+/// Delivers with nothing learned before.
+async fn deliver(wire: &MadeUp, bulk: &Bulk, request_bytes_max: usize) -> Delivered {
+    let rules = Rules {
         request_bytes_max,
-        full_bytes: 0,
+        ..RULES
     };
-    delivery.deliver(bulk).await
+    with(wire, &shared(8), rules, bulk).await
+}
+
+async fn with(wire: &MadeUp, shared: &Shared, rules: Rules, bulk: &Bulk) -> Delivered {
+    Delivery { wire, shared, rules }.deliver(bulk).await
 }
 
 /// What must hold of every delivery: each document's verdict is true, and none is left out.
@@ -225,6 +316,7 @@ fn check(wire: &MadeUp, bulk: &Bulk, delivered: &Delivered) {
             None | Some(Verdict::Duplicate) => assert!(is_there, "{place} is said to be there"),
             Some(Verdict::Rejected { .. }) => assert!(!is_there, "{place} is there and rejected"),
             Some(Verdict::Pending) => assert_ne!(delivered.end, End::Done),
+            Some(other) => panic!("{place}: {other:?}"),
         }
     }
 }
@@ -360,20 +452,15 @@ async fn deliveries_at_the_same_time_keep_to_the_limit_and_hold_their_permits_wh
             ..Faults::default()
         },
     );
-    let metrics = Metrics::new(&Registry::new());
-    let gate = Gate::new(3, metrics.concurrency_limit.clone());
+    let shared = shared(3);
     let delivery = Delivery {
         wire: &wire,
-        gate: &gate,
-        metrics: &metrics,
-        patience: PATIENCE,
-        compress: false,
-        request_bytes_max: 1 << 20,
-        full_bytes: 0,
+        shared: &shared,
+        rules: RULES,
     };
     let bulks: Vec<Bulk> = (0..20).map(|_| bulk(&SIZES)).collect();
     let all = futures::future::join_all(bulks.iter().map(|bulk| delivery.deliver(bulk))).await;
     assert!(all.iter().all(|delivered| delivered.end == End::Done));
     assert!(wire.state.lock().unwrap().busy_max <= 3);
-    assert!(metrics.refused_whole.get() > 0 && metrics.retries.get() > 0);
+    assert!(shared.metrics.refused_whole.get() > 0 && shared.metrics.retries.get() > 0);
 }

@@ -84,6 +84,22 @@ fn what_is_wrong_is_said_with_the_flag_and_what_would_be_right() {
             "--es-op-type index with --es-id auto replaces nothing: leave one of them out",
         ),
         (
+            "--es-url http://a --es-index a --es-on-conflict keep",
+            "--es-on-conflict is for --es-id field:PATH",
+        ),
+        (
+            "--es-url http://a --es-index a --es-id field:x --es-op-type index --es-on-conflict keep",
+            "--es-on-conflict must be replace with --es-op-type index",
+        ),
+        (
+            "--es-url http://a --es-data-stream a --es-id field:x --es-on-conflict replace",
+            "--es-on-conflict must be dead-letter or keep for a data stream",
+        ),
+        (
+            "--es-url http://a --es-index logs-%{+yyyy.MM.dd}",
+            "--es-index: `logs-%{+yyyy.MM.dd}` has a `%{` in it, as Logstash writes it: leave out the %",
+        ),
+        (
             "--es-url http://a --es-index a --es-username u",
             "--es-username needs --es-password-file",
         ),
@@ -152,4 +168,87 @@ fn what_is_shown_for_debugging_names_files_and_not_what_is_in_them() {
             "{shown}"
         );
     }
+}
+
+#[test]
+fn what_becomes_of_conflicts_is_said_or_follows_from_the_operation() {
+    for (line, operation, on_conflict) in [
+        ("", Operation::Create, OnConflict::DeadLetter),
+        (
+            "--es-on-conflict dead-letter",
+            Operation::Create,
+            OnConflict::DeadLetter,
+        ),
+        ("--es-on-conflict keep", Operation::Create, OnConflict::Keep),
+        ("--es-on-conflict replace", Operation::Index, OnConflict::Replace),
+        ("--es-op-type index", Operation::Index, OnConflict::Replace),
+        (
+            "--es-operation index --es-on-conflict replace",
+            Operation::Index,
+            OnConflict::Replace,
+        ),
+    ] {
+        let line = format!("--es-url http://a --es-index a --es-id field:x {line}");
+        let line: Vec<_> = line.split_whitespace().collect();
+        let options = options(&line).unwrap();
+        assert_eq!(
+            (options.addressing.operation, options.on_conflict),
+            (operation, on_conflict),
+            "{line:?}"
+        );
+    }
+}
+
+fn identity(line: &str) -> BTreeMap<String, String> {
+    let line: Vec<_> = line.split_whitespace().collect();
+    options(&line).unwrap().identity()
+}
+
+#[test]
+fn the_identity_has_all_that_decides_where_documents_arrive() {
+    let full = identity(
+        "--es-url https://B:443/es,http://a --es-index logs-{+uuuu.MM}-{t} --es-id field:id --es-on-conflict keep \
+         --es-pipeline p --es-routing-field r --es-timestamp-field ts",
+    );
+    let text: Vec<_> = full.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(
+        text,
+        [
+            "--es-id=field:id",
+            "--es-index=logs-{+yyyy.MM}-{t}",
+            "--es-on-conflict=keep",
+            "--es-op-type=create",
+            "--es-pipeline=p",
+            "--es-routing-field=r",
+            "--es-timestamp-field=ts",
+            "--es-url=http://a/,https://b/es/",
+        ]
+    );
+}
+
+#[test]
+fn the_identity_is_the_same_for_what_means_the_same_and_another_for_what_does_not() {
+    let plain = "--es-url http://a:80 --es-index logs";
+    for same in [
+        "--es-url http://A/ --es-index logs --es-bulk-bytes 5000 --es-patience 1m --es-timestamp-field t",
+        "--es-url http://a,http://a --es-index logs --es-id deterministic --es-compression gzip",
+    ] {
+        assert_eq!(identity(plain), identity(same), "{same}");
+    }
+    let others = [
+        "--es-url http://b --es-index logs",
+        "--es-url http://a --es-index log",
+        "--es-url http://a --es-data-stream logs",
+        "--es-url http://a --es-index logs --es-id auto",
+        "--es-url http://a --es-index logs --es-id field:a",
+        "--es-url http://a --es-index logs --es-id field:a --es-on-conflict keep",
+        "--es-url http://a --es-index logs --es-op-type index",
+        "--es-url http://a --es-index logs --es-pipeline p",
+        "--es-url http://a --es-index logs --es-routing-field r",
+        "--es-url http://a --es-index logs-{+yyyy}",
+        "--es-url http://a --es-index logs-{+yyyy} --es-timestamp-field t",
+        plain,
+    ];
+    let distinct: std::collections::BTreeSet<_> = others.iter().map(|line| identity(line)).collect();
+    assert_eq!(distinct.len(), others.len());
 }

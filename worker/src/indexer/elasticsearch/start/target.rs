@@ -37,7 +37,16 @@ pub(super) async fn index(desk: &Desk<'_>, name: &str, operation: Operation) -> 
                 )));
             }
         }
-        Holder::Index | Holder::DataStream | Holder::Hidden => {}
+        Holder::Index => {
+            let path = format!("/_alias/{}", in_path(name));
+            let (status, aliases) = desk.value(Method::Get, &path, None).await?;
+            if status == 200 && lacks_write_index(&aliases, name) {
+                return Err(StartError::Refused(format!(
+                    "`{name}` of --es-index is an alias without a write index: give it one index with is_write_index"
+                )));
+            }
+        }
+        Holder::DataStream | Holder::Hidden => {}
     }
     may_write(desk, name, operation, holder == Holder::Nobody).await
 }
@@ -81,6 +90,23 @@ async fn holder(desk: &Desk<'_>, name: &str) -> Result<Holder, StartError> {
         200 | 404 => Holder::Nobody,
         _ => Holder::Hidden,
     })
+}
+
+/// Whether nothing can be written through an alias: it stands for several indices of which none is the write index, or for one
+/// that is said not to be ("Aliases: write index", Elasticsearch reference).
+fn lacks_write_index(aliases: &Value, name: &str) -> bool {
+    let of = |index: &Value| index["aliases"][name]["is_write_index"].as_bool();
+    let indices: Vec<_> = aliases
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(_, index)| of(index))
+        .collect();
+    match indices.as_slice() {
+        [] => false,
+        [one] => *one == Some(false),
+        many => !many.contains(&Some(true)),
+    }
 }
 
 /// The cluster's setting of which indices documents may make; none if we may not look.
@@ -204,6 +230,22 @@ mod tests {
             ("-logs-us, +logs-e*", true),
         ] {
             assert_eq!(allows(setting, "logs-eu"), allowed, "{setting}");
+        }
+    }
+
+    #[test]
+    fn an_alias_needs_one_index_to_write_to() {
+        let index = |is_write_index: Value| json!({"aliases": {"a": {"is_write_index": is_write_index}}});
+        let plain = || json!({"aliases": {"a": {}}});
+        for (aliases, lacks) in [
+            (json!({}), false),
+            (json!({"i": plain()}), false),
+            (json!({"i": index(json!(false))}), true),
+            (json!({"i": plain(), "j": plain()}), true),
+            (json!({"i": plain(), "j": index(json!(true))}), false),
+            (json!({"i": index(json!(false)), "j": index(json!(false))}), true),
+        ] {
+            assert_eq!(lacks_write_index(&aliases, "a"), lacks, "{aliases}");
         }
     }
 
