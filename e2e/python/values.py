@@ -375,7 +375,7 @@ def naive(kind, options):
 
 def read(path: Path):
     rows = []
-    for line in path.read_text().splitlines() if path.stat().st_size else []:
+    for line in path.read_text().split("\n")[:-1] if path.stat().st_size else []:
         ordinal, document = line.split("\t", 1)
         rows.append((int(ordinal), json.loads(document, parse_int=Decimal, parse_float=Decimal)))
     return rows

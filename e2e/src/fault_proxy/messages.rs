@@ -34,7 +34,7 @@ pub(super) async fn relay(
 ) -> io::Result<bool> {
     let mut server = ask(upstream, request, body).await?;
     let head = read_head(&mut server).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    let has_body = !request.starts_with("HEAD ");
+    let has_body = has_body(request, &head);
     if has_body && is_chunked(&head) {
         let answer = read_chunked(&mut server, &head).await?;
         let sent = answer
@@ -69,7 +69,7 @@ pub(super) async fn relay(
 pub(super) async fn fetch(upstream: &str, request: &str, body: &[u8]) -> io::Result<Answer> {
     let mut server = ask(upstream, request, body).await?;
     let head = read_head(&mut server).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    let has_body = !request.starts_with("HEAD ");
+    let has_body = has_body(request, &head);
     if has_body && is_chunked(&head) {
         return read_chunked(&mut server, &head).await;
     }
@@ -77,6 +77,12 @@ pub(super) async fn fetch(upstream: &str, request: &str, body: &[u8]) -> io::Res
     let mut body = Vec::new();
     (&mut server).take(length).read_to_end(&mut body).await?;
     Ok(Answer { head, body })
+}
+
+/// Whether a body follows on an answer's head ("Message Body Length" in RFC 9112).
+fn has_body(request: &str, head: &str) -> bool {
+    let status = head.split(' ').nth(1).unwrap_or_default();
+    !request.starts_with("HEAD ") && !matches!(status, "204" | "304")
 }
 
 /// The head of another body.
