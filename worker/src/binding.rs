@@ -1,7 +1,8 @@
 //! What a job's documents and their destination depend on, by the flags that say it: bound in the job's state by its first worker,
 //! so that no other one mixes other documents among them, or sends some of them elsewhere.
 //!
-//! How fast or with which credentials a worker works is none of it: that may change midway.
+//! How fast or with which credentials a worker works is none of it: that may change midway. Neither is where S3 is reached, which
+//! the discoverer binds: an object that is not the one that was listed is found out by its entity tag.
 
 use std::collections::BTreeMap;
 
@@ -24,12 +25,20 @@ pub fn of(args: &Args) -> BTreeMap<String, String> {
         ("--binary", Some(format!("{:?}", args.binary).to_lowercase())),
         ("--record-end", Some(format!("{:?}", args.record_end).to_lowercase())),
         ("--partition-fields", given(args.partition_fields)),
-        ("--s3-endpoint", args.s3_endpoint.clone()),
     ];
     let flags = flags.into_iter();
     flags
         .filter_map(|(flag, value)| Some((flag.to_owned(), value?)))
         .collect()
+}
+
+/// The same, where a cluster says which one it is: then its addresses say nothing, and may change.
+pub fn to_cluster(mut binding: BTreeMap<String, String>, cluster_id: Option<&str>) -> BTreeMap<String, String> {
+    if let Some(id) = cluster_id {
+        binding.remove("--es-url");
+        binding.insert("the cluster's id".to_owned(), id.to_owned());
+    }
+    binding
 }
 
 #[cfg(test)]
@@ -69,7 +78,6 @@ mod tests {
             ("--record-end", "nul"),
             ("--filter", "a = 1"),
             ("--max-record-bytes", "1000"),
-            ("--s3-endpoint", "http://localhost:9000"),
             ("--es-url", "http://c:3"),
             ("--es-index", "other"),
             ("--es-id", "auto"),
@@ -80,6 +88,10 @@ mod tests {
             let differs = bound(&[other]);
             assert_ne!(differs.get(other.0), plain.get(other.0), "{other:?}");
         }
+        let of_cluster = to_cluster(plain.clone(), Some("u1"));
+        assert_eq!(of_cluster["the cluster's id"], "u1");
+        assert!(!of_cluster.contains_key("--es-url"));
+        assert_eq!(to_cluster(plain.clone(), None), plain);
         assert_eq!(plain["--es-url"], "http://a:1/,http://b:2/");
     }
 }

@@ -1,6 +1,7 @@
 //! A worker's life: everything is opened and checked, the lanes run, and what came of it is told.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write as _},
     process::ExitCode,
     sync::{
@@ -29,6 +30,7 @@ use tokio::{
 };
 
 use crate::{
+    binding,
     dead_letters::DeadLetters,
     delivery::{
         Account, ErrorBudget, Keeper, Letters, Settler, States, Untold, Weather, Witness,
@@ -393,22 +395,20 @@ async fn open(
             Err(error) => return Err(error).context("cannot connect to the queue"),
         },
     };
-    Ok(Some((
-        outlets,
-        plan.state.as_ref().map(|root| states(plan, root)),
-        source,
-    )))
+    let binding = binding::to_cluster(plan.binding.clone(), outlets.cluster_id());
+    let states = plan.state.as_ref().map(|root| states(plan, root, binding));
+    Ok(Some((outlets, states, source)))
 }
 
 /// The state directories of jobs. Credentials are always sent: they are never public.
-fn states(plan: &Plan, root: &ObjectUri) -> Arc<States> {
+fn states(plan: &Plan, root: &ObjectUri, binding: BTreeMap<String, String>) -> Arc<States> {
     let storage = Storage::new(pf_storage::Options {
         anonymous: false,
         ..plan.storage.clone()
     });
     let root = root.clone();
     let open = move |job: &str| StateDir::new(storage.clone(), &root, job);
-    Arc::new(States::new(plan.worker.clone(), open).bound_to(plan.binding.clone()))
+    Arc::new(States::new(plan.worker.clone(), open).bound_to(binding))
 }
 
 /// Shows progress for ever.

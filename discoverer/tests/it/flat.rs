@@ -90,13 +90,16 @@ fn conditions_on_name_and_size_are_all_held() {
 }
 
 #[test]
-fn nothing_that_matches_is_no_failure_but_told_with_its_reasons() {
+fn nothing_that_matches_is_told_with_its_reasons_and_no_plain_success_unless_it_may_be() {
     let folder = folder_with(&[("a.json", 10), ("b.log", 10)]);
     let root = uri_of(folder.path());
     let flags = ["--uri", &root, "--pattern", "*.json", "--modified-before", "1999-01-01"];
+    let allowed = run(&[&flags[..], &["--allow-empty"]].concat());
+    assert_eq!((allowed.code, allowed.items.len()), (0, 0));
     let run = run(&flags);
-    assert_eq!(run.code, 0);
+    assert_eq!(run.code, 2);
     assert!(run.items.is_empty());
+    assert!(run.stderr.contains("--allow-empty"), "{}", run.stderr);
     assert!(
         run.stderr
             .contains("of 2 keys 1 don't match --pattern, 1 are outside --modified-after"),

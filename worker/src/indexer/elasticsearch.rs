@@ -57,6 +57,7 @@ pub struct Elasticsearch {
     shared: Shared,
     rules: Rules,
     options: Options,
+    cluster_id: Option<String>,
 }
 
 impl fmt::Debug for Elasticsearch {
@@ -77,7 +78,7 @@ impl Elasticsearch {
             .await
             .map_err(|error| StartError::Refused(format!("cannot read the files to sign in with: {error}")))?
             .map_err(|error| StartError::Refused(cluster::chain(&error)))?;
-        start::check(&cluster, &options).await?;
+        let cluster_id = start::check(&cluster, &options).await?;
         let addressing = &options.addressing;
         let rules = Rules {
             patience: options.patience,
@@ -108,7 +109,13 @@ impl Elasticsearch {
             shared,
             rules,
             options,
+            cluster_id,
         }))
+    }
+
+    /// The cluster's own id, the same whichever of its addresses is asked; none where we may not know it.
+    pub fn cluster_id(&self) -> Option<&str> {
+        self.cluster_id.as_deref()
     }
 }
 

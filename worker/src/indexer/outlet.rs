@@ -60,6 +60,8 @@ pub enum Outlets {
         addressing: Arc<Addressing>,
         /// The size of a body.
         bytes_target: usize,
+        /// Which cluster it is, whatever its addresses.
+        cluster_id: Option<String>,
     },
 }
 
@@ -82,6 +84,7 @@ impl Outlets {
                 let metrics = elasticsearch::Metrics::new(registry);
                 match Elasticsearch::connect((**options).clone(), metrics).await {
                     Ok(sink) => Self::Bulks {
+                        cluster_id: sink.cluster_id().map(str::to_owned),
                         sink,
                         addressing: Arc::clone(&options.addressing),
                         bytes_target: options.bulk_bytes,
@@ -93,6 +96,14 @@ impl Outlets {
         }))
     }
 
+    /// Which cluster documents go to, whatever its addresses; none if it is no cluster, or one that does not say.
+    pub fn cluster_id(&self) -> Option<&str> {
+        match self {
+            Self::Text { .. } => None,
+            Self::Bulks { cluster_id, .. } => cluster_id.as_deref(),
+        }
+    }
+
     /// One lane's way there.
     pub fn outlet(&self, letters: &Letters, metrics: &Metrics, runtime: &Handle) -> Outlet {
         match self {
@@ -101,6 +112,7 @@ impl Outlets {
                 sink,
                 addressing,
                 bytes_target,
+                cluster_id: _,
             } => Outlet::Bulks(Box::new(Sending::new(
                 Arc::clone(sink),
                 BulkEncoder::new(Arc::clone(addressing)),

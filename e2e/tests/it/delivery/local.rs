@@ -127,7 +127,9 @@ fn an_item_that_the_redrive_policy_moved_is_a_dead_letter_of_the_job_and_not_mis
     fs::write(folder.path().join("b.ndjson"), "{}\n").unwrap();
     let flow = flow("local-moved", folder.path());
     // As if it had killed its workers: it lies there before anybody settles it.
-    flow.discover(&[]);
+    let delivers = [("index", flow.index.as_str()), ("urls", &server.endpoint())]
+        .map(|(name, value)| format!("--delivers=sink.elasticsearch.{name}={value}"));
+    flow.discover(&[&delivers[0], &delivers[1]]);
     let moved = Sqs::shared().all_bodies(&flow.queue.url);
     Sqs::shared().send(&flow.queue.url, &moved[0]);
     Sqs::shared().send(&flow.queue.dead_letter_url, &moved[1]);

@@ -126,21 +126,16 @@ async fn a_queue_that_is_missing_is_told_and_used_when_it_is_there() {
         format!("late-{}-dead", world.namespace),
     );
     let url = server.without_region(&format!("/{name}"));
+    let dead_url = server.without_region(&format!("/{dead}"));
     create(
         &world,
-        json!({"url": url, "endpoint": server.endpoint(), "region": Sqs::REGION}),
+        json!({"url": url, "endpoint": server.endpoint(), "region": Sqs::REGION, "deadLetterQueueUrl": dead_url}),
     )
     .await;
     let missing = format!("there is no queue {url}. It was asked as the operator itself, in the region");
     until_said(&mut world, status::STALLED, &[&missing, "correct spec.queue.sqs"]).await;
 
     wait(|| server.sqs().make_plain_queue(&name, &json!({})));
-    let policy = "has no redrive policy, so that what is given up would be lost: give it one, or name a queue with \
-                  spec.queue.sqs.deadLetterQueueUrl";
-    until_said(&mut world, status::STALLED, &[policy]).await;
-
-    let dead_url = server.without_region(&format!("/{dead}"));
-    change(&world, json!({"deadLetterQueueUrl": dead_url})).await;
     let missing = format!("the dead-letter queue of {url} can't be used: there is no queue {dead_url}");
     until_said(&mut world, status::STALLED, &[&missing]).await;
 

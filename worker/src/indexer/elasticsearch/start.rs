@@ -36,8 +36,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Between rounds of asking all nodes.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Looks at everything that can be looked at.
-pub(super) async fn check(cluster: &Cluster, options: &Options) -> Result<(), StartError> {
+/// Looks at everything that can be looked at. What comes back is the cluster's own id, the same whichever of its addresses is
+/// asked; none where we may not know it.
+pub(super) async fn check(cluster: &Cluster, options: &Options) -> Result<Option<String>, StartError> {
     let (node, first) = reach(cluster).await?;
     let product = product::identify(first.status, &first.headers, &first.body).map_err(StartError::Refused)?;
     tracing::debug!("the cluster is {product}");
@@ -54,10 +55,26 @@ pub(super) async fn check(cluster: &Cluster, options: &Options) -> Result<(), St
             }
         }
     }
-    match &options.pipeline {
-        Some(pipeline) => check_pipeline(&desk, pipeline).await,
-        None => Ok(()),
+    if let Some(pipeline) = &options.pipeline {
+        check_pipeline(&desk, pipeline).await?;
     }
+    Ok(cluster_id(&desk, &first).await)
+}
+
+/// What a cluster without a name of its own yet says.
+const NO_ID: &str = "_na_";
+
+async fn cluster_id(desk: &Desk<'_>, first: &Response) -> Option<String> {
+    let said = |body: &[u8]| {
+        let about: Value = serde_json::from_slice(body).ok()?;
+        let id = about["cluster_uuid"].as_str().filter(|id| *id != NO_ID)?;
+        Some(id.to_owned())
+    };
+    if let Some(id) = said(&first.body) {
+        return Some(id);
+    }
+    let answer = desk.ask(Method::Get, "/_cluster/state/version?filter_path=cluster_uuid", None);
+    said(&answer.await.ok()?.body)
 }
 
 /// Asks each node who it is until one answers.
