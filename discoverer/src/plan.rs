@@ -150,22 +150,21 @@ impl Plan {
             args.owner.as_deref() != Some(""),
             "--owner: must say something, as `namespace/name uid` does"
         );
-        let state = match state {
-            Some(uri) => Some(KeptJob {
+        let state = if let Some(uri) = state {
+            Some(KeptJob {
                 state: state_dir(&uri, &job, args.s3_endpoint.clone(), args.region.clone())?,
                 flags,
                 owner: args.owner.unwrap_or_else(|| job.clone()),
                 resume: args.resume,
                 again: args.again,
-            }),
-            None => {
-                ensure!(!args.resume, "--resume: needs --state, where the books are");
-                ensure!(
-                    !args.again,
-                    "--again: needs --state, which knows what was listed before"
-                );
-                None
-            }
+            })
+        } else {
+            ensure!(!args.resume, "--resume: needs --state, where the books are");
+            ensure!(
+                !args.again,
+                "--again: needs --state, which knows what was listed before"
+            );
+            None
         };
         Ok(Self {
             storage: Options {

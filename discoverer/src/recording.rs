@@ -136,7 +136,9 @@ impl Recording {
         while let Some(mut items) = manifest.next().await? {
             items.retain(|item| !settled.contains(item.seq));
             // The books may have been taken over since they were written.
-            items.iter_mut().for_each(|item| item.life = self.life());
+            for item in &mut items {
+                item.life = self.life();
+            }
             count += items.len();
             if !outlet.offer(items).await? {
                 return Ok(false);

@@ -14,6 +14,7 @@ use clap::{
 /// A work item is one line of JSON, as pf-discoverer writes it. Records that no option touches leave as the bytes they
 /// came in. Progress and logs go to standard error, documents to standard output.
 #[derive(Debug, Parser)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(name = "pf-worker", version, after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Args {
     /// Where work items come from

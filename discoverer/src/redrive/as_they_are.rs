@@ -105,7 +105,7 @@ async fn one(storage: &Storage, wanted: Vec<WorkItem>, all: usize) -> Result<Loo
          Elasticsearch 8.11 and later by: FROM your-index METADATA _id | WHERE STARTS_WITH(_id, \"{}-\") | KEEP _id",
         identity::prefix(first)
     );
-    Ok(Look::Offer(cut_anew(wanted, &now, etag)))
+    Ok(Look::Offer(cut_anew(wanted, &now, etag.as_deref())))
 }
 
 /// Whether the version that is there can take the place of the one that was discovered.
@@ -128,14 +128,14 @@ fn may_be_cut_anew(wanted: &[WorkItem], all: usize, size_bytes: u64) -> Result<(
 }
 
 /// The same numbers for another version, in as many ranges as before.
-fn cut_anew(items: Vec<WorkItem>, now: &ObjectMeta, etag: Option<String>) -> Vec<WorkItem> {
+fn cut_anew(items: Vec<WorkItem>, now: &ObjectMeta, etag: Option<&str>) -> Vec<WorkItem> {
     let parts = items.len() as u128;
     let cut = |part: u128| {
         let at = u128::from(now.size_bytes) * part / parts;
         u64::try_from(at).expect("it is no more than the size")
     };
     let anew = (0..).zip(items).map(|(part, item)| WorkItem {
-        etag: etag.clone(),
+        etag: etag.map(str::to_owned),
         size_bytes: now.size_bytes,
         last_modified: Some(now.last_modified),
         range: item.range.map(|_| ByteRange {
@@ -202,7 +202,7 @@ mod tests {
                 last_modified: Timestamp::UNIX_EPOCH,
             };
             let mut reach = 0;
-            for (seq, item) in cut_anew(items, &now, Some("2".to_owned())).into_iter().enumerate() {
+            for (seq, item) in cut_anew(items, &now, Some("2")).into_iter().enumerate() {
                 let range = item.range.unwrap();
                 prop_assert_eq!((item.seq, range.start), (seq as u64, reach));
                 prop_assert!(range.end > range.start);

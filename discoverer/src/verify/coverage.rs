@@ -212,7 +212,9 @@ mod tests {
             coverage.see(&item);
         }
         assert_eq!(coverage.wanted().len(), 3);
-        all.iter().for_each(|settled| coverage.settled(settled));
+        for settled in &all {
+            coverage.settled(settled);
+        }
         coverage.gaps().collect()
     }
 

@@ -107,7 +107,9 @@ impl Outlets {
     /// One lane's way there.
     pub fn outlet(&self, letters: &Letters, metrics: &Metrics, runtime: &Handle) -> Outlet {
         match self {
-            Self::Text { to, left_out } => Outlet::Text(Box::new(Output::new(*to, left_out)), metrics.clone()),
+            Self::Text { to, left_out } => {
+                Outlet::Text(Box::new(Output::new(*to, left_out)), Box::new(metrics.clone()))
+            }
             Self::Bulks {
                 sink,
                 addressing,
@@ -128,7 +130,7 @@ impl Outlets {
 /// One lane's way to the destination.
 pub enum Outlet {
     /// Text, written at once.
-    Text(Box<Output>, Metrics),
+    Text(Box<Output>, Box<Metrics>),
     /// Bulks, sent when they are full or nothing else is to do.
     Bulks(Box<Sending>),
 }

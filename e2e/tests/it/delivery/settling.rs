@@ -199,7 +199,9 @@ fn refused_in_the_middle_the_worker_stops_with_its_own_code_and_the_item_is_ther
     // Which index a record goes to is its own: before the first lease nobody can tell that it is closed.
     let index = format!("{}-closed", flow.index);
     flow.index = format!("{}-{{status}}", flow.index);
-    api.create_index(&index, &definition());
+    let mut of_words = definition();
+    of_words["mappings"]["properties"]["status"]["type"] = json!("keyword");
+    api.create_index(&index, &of_words);
     api.must("POST", &format!("/{index}/_close"), &Value::Null);
     flow.discover(&[]);
     let worker = flow.endless_worker(&server.endpoint(), &[]);

@@ -57,10 +57,11 @@ async fn a_job(state: &StateDir) -> pf_state::Result<()> {
     let ledgers = [state.write_ledger("pod-1"), state.write_ledger("pod-2")];
     let letters = state.write_dead_letters("pod-1");
     for seq in 0..20 {
-        letters.store(&[letter(seq, 0, b"{")]).await?;
         let settled = if seq % 7 == 3 {
             dead(seq, "gone")
         } else {
+            // Its counts speak of one rejected record.
+            letters.store(&[letter(seq, 0, b"{")]).await?;
             completed(seq)
         };
         ledgers[seq as usize % 2].record(&[settled]).await?;
@@ -88,7 +89,7 @@ async fn check(seed: u64) {
     while let Some(letters) = reader.next().await.unwrap() {
         seqs.extend(letters.iter().map(|letter| letter.seq));
     }
-    assert_eq!(seqs, (0..20).collect());
+    assert_eq!(seqs, (0..20).filter(|seq| seq % 7 != 3).collect());
 }
 
 proptest! {

@@ -164,7 +164,7 @@ async fn dead_letters_and_checkpoints() {
         "checkpoints/",
         &expect![[r#"
             checkpoints/00000000000000000003.json
-            {"v":1,"job":"ns/job","seq":3,"etag":"\"e\"","position":{"kind":"byte","offset":7},"counts":{"records_in":2,"records_out":1,"records_filtered":0,"records_dropped":0,"records_redirected":0,"records_rejected":1,"records_duplicate":0,"records_updated":0,"records_conflicting":0,"span_bytes":0,"wire_bytes":10,"decompressed_bytes":0,"output_bytes":0}}"#]],
+            {"v":1,"job":"ns/job","seq":3,"uri":"s3://b/k","crashes":0,"etag":"\"e\"","position":{"kind":"byte","offset":7},"counts":{"records_in":2,"records_out":1,"records_filtered":0,"records_dropped":0,"records_redirected":0,"records_rejected":1,"records_duplicate":0,"records_updated":0,"records_conflicting":0,"span_bytes":0,"wire_bytes":10,"decompressed_bytes":0,"output_bytes":0}}"#]],
     );
 }
 
