@@ -212,7 +212,7 @@ mod tests {
             coverage.see(&item);
         }
         assert_eq!(coverage.wanted().len(), 3);
-        for settled in &all {
+        for settled in all {
             coverage.settled(settled);
         }
         coverage.gaps().collect()
