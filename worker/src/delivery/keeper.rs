@@ -24,13 +24,20 @@ const EXTENSIONS_PER_LEASE: u32 = 3;
 /// Extending more often would only be more calls.
 const EVERY_MIN: Duration = Duration::from_millis(300);
 
+/// A lease.
+struct Held {
+    item: Arc<Tracked>,
+    /// Whether it is extended. Not while the queue is told what became of its item.
+    is_extended: bool,
+}
+
 /// The leases of a worker.
 pub struct Keeper {
     queue: Arc<dyn WorkSource>,
     /// How long a lease holds from each extension.
     visibility: Duration,
     /// By receipt, in an order that a simulation repeats.
-    held: Mutex<BTreeMap<String, Arc<Tracked>>>,
+    held: Mutex<BTreeMap<String, Held>>,
     /// Held while extensions are on their way: who settles waits for it, so that no extension comes behind a release.
     extending: tokio::sync::Mutex<()>,
     /// Rung when leases are let go.
@@ -57,13 +64,31 @@ impl Keeper {
     /// Keeps the lease of an item from now on.
     pub fn keep(&self, tracked: &Arc<Tracked>) {
         let receipt = tracked.lease().receipt.0.clone();
+        let lease = Held {
+            item: Arc::clone(tracked),
+            is_extended: true,
+        };
         let mut held = self.held();
-        held.insert(receipt, Arc::clone(tracked));
+        held.insert(receipt, lease);
         self.metrics.leases_held.set(held.len() as i64);
     }
 
-    /// Lets leases go: when this returns, none of them is extended any more.
-    pub async fn let_go<'a>(&self, items: impl IntoIterator<Item = &'a Arc<Tracked>>) {
+    /// Extends these leases no more, from when this returns on. They are held until they are let go: a worker that ends before the
+    /// queue was told takes them with it.
+    pub async fn extend_no_more<'a>(&self, items: impl IntoIterator<Item = &'a Arc<Tracked>>) {
+        {
+            let mut held = self.held();
+            for tracked in items {
+                if let Some(lease) = held.get_mut(&tracked.lease().receipt.0) {
+                    lease.is_extended = false;
+                }
+            }
+        }
+        drop(self.extending.lock().await);
+    }
+
+    /// Lets leases go, as the queue was told, or will find out.
+    pub fn let_go<'a>(&self, items: impl IntoIterator<Item = &'a Arc<Tracked>>) {
         {
             let mut held = self.held();
             for tracked in items {
@@ -72,7 +97,6 @@ impl Keeper {
             self.metrics.leases_held.set(held.len() as i64);
         }
         self.fewer.notify_waiters();
-        drop(self.extending.lock().await);
     }
 
     /// Waits until no more than so many leases are held.
@@ -104,7 +128,8 @@ impl Keeper {
         let (receipts, items): (Vec<Receipt>, Vec<Arc<Tracked>>) = {
             let held = self.held();
             held.iter()
-                .map(|(receipt, tracked)| (Receipt(receipt.clone()), Arc::clone(tracked)))
+                .filter(|(_, lease)| lease.is_extended)
+                .map(|(receipt, lease)| (Receipt(receipt.clone()), Arc::clone(&lease.item)))
                 .unzip()
         };
         if receipts.is_empty() {
@@ -151,7 +176,7 @@ impl Keeper {
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Tracked>>> {
+    fn held(&self) -> MutexGuard<'_, BTreeMap<String, Held>> {
         self.held.lock().expect("no one panics while looking at leases")
     }
 }

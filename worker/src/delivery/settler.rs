@@ -243,15 +243,20 @@ impl Settler {
         let (done, others): (Vec<_>, Vec<_>) = round
             .into_iter()
             .partition(|item| item.settlement == Settlement::Complete);
-        self.keeper.let_go(others.iter().map(|item| &item.tracked)).await;
+        self.keeper
+            .extend_no_more(others.iter().map(|item| &item.tracked))
+            .await;
         let others = async {
             let mut calls = stream::iter(&others)
-                .map(|item| self.tell_of(item))
+                .map(async |item| {
+                    self.tell_of(item).await;
+                    self.keeper.let_go([&item.tracked]);
+                })
                 .buffer_unordered(CALLS_MAX);
             while calls.next().await.is_some() {}
         };
         tokio::join!(others, self.complete(&done));
-        self.keeper.let_go(done.iter().map(|item| &item.tracked)).await;
+        self.keeper.let_go(done.iter().map(|item| &item.tracked));
         self.forget_checkpoints(&done).await;
     }
 
