@@ -309,9 +309,13 @@ impl Leasing {
             counts: checkpoint.counts,
         });
         if crashes > 0 && is_spent(failures, self.tries_max) {
+            let failed = match lease.item.tries {
+                0 => String::new(),
+                tries => format!(", and {tries} times it could not be read while other objects could"),
+            };
             let reason = format!(
                 "given up unread after {failures} tries: {crashes} workers ended without a word while they had it, as one does \
-                 that runs out of memory"
+                 that runs out of memory{failed}"
             );
             let outcome = Outcome::Broken {
                 flaw: Flaw::Other,

@@ -15,7 +15,7 @@ use pf_work::{
 };
 use tokio::{
     sync::mpsc::UnboundedReceiver,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
@@ -38,6 +38,15 @@ const LEDGER_EVERY: Duration = Duration::from_millis(200);
 
 /// Calls on single items that are on their way at once: giving back, dead letters, checkpoints.
 const CALLS_MAX: usize = 32;
+
+/// The pauses between tries to tell the queue: a few seconds, well within a lease.
+const TELL_PAUSES: [Duration; 5] = [
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+    Duration::from_millis(1600),
+    Duration::from_millis(3200),
+];
 
 /// What a settler works with.
 pub struct Settler {
@@ -306,7 +315,8 @@ impl Settler {
     async fn give_back(&self, tracked: &Tracked, is_try: bool, delay: Duration) -> Result<(), Error> {
         self.metrics.items_released.inc();
         let receipt = &tracked.lease().receipt;
-        self.queue.release(receipt, &tracked.given_back(is_try), delay).await
+        let item = tracked.given_back(is_try);
+        insistently(async || self.queue.release(receipt, &item, delay).await).await
     }
 
     /// Takes an item out of the queue, once it is kept elsewhere: in the queue of the dead letters, or, where there is none, in the
@@ -321,12 +331,13 @@ impl Settler {
             }
         };
         if self.queue.keeps_dead_letters() {
-            self.queue.dead_letter(receipt, why).await?;
+            insistently(async || self.queue.dead_letter(receipt, why).await).await?;
         } else if self.states.is_some() || is_in_file {
-            let failed = self.queue.complete(std::slice::from_ref(receipt)).await?;
-            if let Some(Failed { error, .. }) = failed.into_iter().next() {
-                return Err(error);
-            }
+            insistently(async || {
+                let failed = self.queue.complete(std::slice::from_ref(receipt)).await?;
+                failed.into_iter().next().map_or(Ok(()), |failed| Err(failed.error))
+            })
+            .await?;
         } else {
             let (uri, seq) = (&tracked.item().uri, tracked.item().seq);
             tracing::warn!(
@@ -334,7 +345,7 @@ impl Settler {
                 seq,
                 "stays in the queue, as there is no other place for what is given up: it comes again in {DELAY_MAX:?}"
             );
-            return self.queue.release(receipt, &tracked.given_back(false), DELAY_MAX).await;
+            return self.give_back(tracked, false, DELAY_MAX).await;
         }
         self.account.settle(tracked.item());
         Ok(())
@@ -370,6 +381,18 @@ impl Settler {
             }
         }
     }
+}
+
+/// Tells the queue something, and again while it is out of reach: an item whose giving back is never heard of looks to the next
+/// worker as if it had ended this one.
+async fn insistently(tell: impl AsyncFn() -> Result<(), Error>) -> Result<(), Error> {
+    for pause in TELL_PAUSES {
+        match tell().await {
+            Err(Error::Unavailable { .. }) => sleep(pause).await,
+            told => return told,
+        }
+    }
+    tell().await
 }
 
 /// Whether the item is done with for ever.
