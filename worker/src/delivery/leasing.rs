@@ -297,7 +297,8 @@ impl Leasing {
             Some(states) => match self.bound_checkpoint(states, &lease).await {
                 Ok(checkpoint) => checkpoint,
                 Err(outcome) => {
-                    self.follow(lease, Done::default(), 0).end(outcome);
+                    // What is wrong with the books is not the object's.
+                    self.follow(lease, Done::default(), 0).hinder(outcome);
                     return None;
                 }
             },

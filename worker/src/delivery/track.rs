@@ -96,6 +96,12 @@ impl Track {
         self.ended.get_or_insert(outcome);
     }
 
+    /// The item can't be read now, for a reason that is not its object's.
+    pub fn hinder(&mut self, outcome: Outcome) {
+        self.failed.get_or_insert(outcome);
+        self.end(Outcome::Interrupted);
+    }
+
     /// Whether reading goes on.
     pub fn is_open(&self) -> bool {
         self.ended.is_none()
@@ -194,6 +200,17 @@ mod tests {
         Outcome::Unavailable {
             reason: "down".to_owned(),
         }
+    }
+
+    #[test]
+    fn what_hinders_an_item_is_not_its_reading() {
+        let mut track = Track::default();
+        track.hinder(unavailable());
+        assert_eq!(track.outcome(), Some(unavailable()));
+        assert!(!track.failed_to_read() && !track.was_read());
+        let mut track = Track::default();
+        track.end(unavailable());
+        assert!(track.failed_to_read());
     }
 
     #[test]

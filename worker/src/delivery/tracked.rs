@@ -290,6 +290,11 @@ impl Leased {
         }
     }
 
+    /// Reading can't begin, for a reason that is not the object's.
+    pub fn hinder(self, outcome: Outcome) {
+        self.0.change(|track| track.hinder(outcome));
+    }
+
     /// Reading has ended.
     pub fn end(self, outcome: Outcome) {
         self.0.change(|track| track.end(outcome));
