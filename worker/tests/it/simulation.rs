@@ -7,8 +7,14 @@
 //! One seed is one run, and does the same each time. `PF_SIMULATION_SEED=17 cargo test -p pf-worker simulation` repeats one,
 //! `PF_SIMULATION_SEEDS=100000` runs more than the usual number.
 
+#[path = "simulation/check.rs"]
+mod check;
 #[path = "simulation/faults.rs"]
 mod faults;
+#[path = "simulation/lane.rs"]
+mod lane;
+#[path = "simulation/life.rs"]
+mod life;
 #[path = "simulation/objects.rs"]
 mod objects;
 #[path = "simulation/outages.rs"]

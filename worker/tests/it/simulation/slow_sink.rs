@@ -12,8 +12,9 @@ use tokio::time::Instant;
 
 use super::{
     faults::{Link, Met},
+    life::{Bodies, End, Temper},
     objects::Object,
-    world::{Bodies, End, Temper, VISIBILITY, World, paused},
+    world::{VISIBILITY, World, paused},
 };
 
 const HOUR: Duration = Duration::from_hours(1);
