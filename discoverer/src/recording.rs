@@ -135,9 +135,11 @@ impl Recording {
         let mut count = 0;
         while let Some(mut items) = manifest.next().await? {
             items.retain(|item| !settled.contains(item.seq));
-            // The books may have been taken over since they were written.
             for item in &mut items {
+                // The books may have been taken over since they were written.
                 item.life = self.life();
+                // It may be in the queue, and even in the sink, all the same.
+                item.returns += 1;
             }
             count += items.len();
             if !outlet.offer(items).await? {

@@ -41,11 +41,11 @@ impl Lease {
         self.item.crashes.saturating_add(self.lost_leases)
     }
 
-    /// The item as it is to come back when it is given back. `was_read` says whether anything of it was.
-    pub fn given_back(&self, was_read: bool) -> WorkItem {
-        let was_begun = was_read || self.receive_count > 1;
+    /// The item as it is to come back when it is given back. That counts even if nothing of it was read: the message that it
+    /// leaves may stay in the queue beside the new one, and whoever has that one reads.
+    pub fn given_back(&self) -> WorkItem {
         WorkItem {
-            returns: self.item.returns.saturating_add(u32::from(was_begun)),
+            returns: self.item.returns.saturating_add(1),
             crashes: self.crashes(),
             ..self.item.clone()
         }

@@ -117,11 +117,6 @@ impl Track {
         self.failed.is_some()
     }
 
-    /// Whether anything of the item was read.
-    pub fn was_read(&self) -> bool {
-        self.first > 0 || !self.steps.is_empty()
-    }
-
     /// Whether it was reading that ended for want of the storage, while all that was read could be delivered.
     pub fn failed_to_read(&self) -> bool {
         self.failed.is_none() && matches!(self.ended, Some(Outcome::Unavailable { .. }))
@@ -207,7 +202,7 @@ mod tests {
         let mut track = Track::default();
         track.hinder(unavailable());
         assert_eq!(track.outcome(), Some(unavailable()));
-        assert!(!track.failed_to_read() && !track.was_read());
+        assert!(!track.failed_to_read());
         let mut track = Track::default();
         track.end(unavailable());
         assert!(track.failed_to_read());

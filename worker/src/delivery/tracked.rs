@@ -163,7 +163,7 @@ impl Tracked {
 
     /// The item as it is to come back. `is_try` says whether it failed for its own sake.
     pub fn given_back(&self, is_try: bool) -> WorkItem {
-        let mut item = self.lease.given_back(self.progress().track.was_read());
+        let mut item = self.lease.given_back();
         if self.has_progressed() {
             item.tries = 0;
         }

@@ -333,7 +333,7 @@ impl Inner {
             GIVE_BACK_DELAY
         };
         for lease in leases {
-            if let Err(error) = self.release(&lease.receipt, &lease.given_back(false), delay).await {
+            if let Err(error) = self.release(&lease.receipt, &lease.given_back(), delay).await {
                 tracing::warn!("an item could not be given back, and comes when its lease runs out: {error}");
             }
         }

@@ -102,7 +102,7 @@ async fn one_object_given_back_comes_again_alone_and_as_it_was_given_back() {
     Sqs::shared().send(&at.url, &notification(&["a", "b"]));
     let leases = lease_all(&queue, 2).await;
     let receipts: Vec<_> = leases.iter().map(|lease| lease.receipt.clone()).collect();
-    let back = leases[0].given_back(true);
+    let back = leases[0].given_back();
     queue.release(&receipts[0], &back, Duration::ZERO).await.unwrap();
     let again = lease_all(&queue, 1).await.remove(0);
     assert_eq!((&again.item, again.receive_count, again.item.returns), (&back, 1, 1));
@@ -391,7 +391,7 @@ async fn who_may_not_send_gives_back_by_making_visible_and_says_so_from_the_star
         Sqs::shared().send(&at.url, &item(0).to_json());
         let lease = lease_all(&queue, 1).await.remove(0);
         queue
-            .release(&lease.receipt, &lease.given_back(true), Duration::ZERO)
+            .release(&lease.receipt, &lease.given_back(), Duration::ZERO)
             .await
             .unwrap();
         let again = lease_all(&queue, 1).await.remove(0);

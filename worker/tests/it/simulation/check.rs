@@ -10,7 +10,7 @@ use pf_work::Counts;
 
 use super::{
     objects::{JOB, Kind, Nature},
-    sink::REFUSED,
+    sink::{CONFLICTING, REFUSED},
     world::World,
 };
 
@@ -39,11 +39,16 @@ impl World {
                 let object = &self.objects[letter.seq as usize];
                 let line = &object.lines[object.line_at(letter.ordinal)];
                 assert_eq!(letter.raw, line.text.as_bytes());
-                let (kind, reason) = match letter.stage {
-                    Stage::Decode => (Kind::Undecodable, "not a JSON object"),
-                    _ => (Kind::Unindexable, REFUSED),
+                let truth = match line.kind {
+                    Kind::Undecodable => (Stage::Decode, "not a JSON object"),
+                    Kind::Conflicting => (Stage::Index, CONFLICTING),
+                    _ => (Stage::Index, REFUSED),
                 };
-                assert_eq!((line.kind, letter.reason.as_str()), (kind, reason), "a true reason");
+                assert_eq!(
+                    (letter.stage, letter.reason.as_str()),
+                    truth,
+                    "a true reason of {line:?}"
+                );
                 assert!(rejected.insert((letter.seq, letter.ordinal)), "told once");
             }
         }
@@ -51,8 +56,8 @@ impl World {
         let index = self.index.lock().unwrap();
         // By what they say, not by their ids: under two ids a record would be there twice.
         let mut documents = BTreeSet::new();
-        for document in index.documents.values() {
-            assert!(documents.insert(document.as_str()), "{document} is there twice");
+        for document in index.documents() {
+            assert!(documents.insert(document), "{document} is there twice");
         }
         let mut expected = Counts::default();
         for object in &self.objects {
@@ -109,13 +114,19 @@ impl World {
                 let is_letter = rejected.contains(&(seq, line.offset));
                 let must = (
                     line.kind == Kind::Good,
-                    matches!(line.kind, Kind::Undecodable | Kind::Unindexable),
+                    matches!(line.kind, Kind::Undecodable | Kind::Unindexable | Kind::Conflicting),
                 );
                 assert_eq!((is_there, is_letter), must, "item {seq}, {line:?}");
                 match line.kind {
                     Kind::Good => expected.records_out += 1,
                     Kind::Filtered => expected.records_filtered += 1,
                     Kind::Undecodable | Kind::Unindexable => expected.records_rejected += 1,
+                    Kind::Redirected => expected.records_redirected += 1,
+                    Kind::Dropped => expected.records_dropped += 1,
+                    Kind::Conflicting => {
+                        expected.records_rejected += 1;
+                        expected.records_conflicting += 1;
+                    }
                 }
                 expected.records_in += 1;
             }
@@ -127,10 +138,14 @@ impl World {
             records_out: ledger.counts.records_out,
             records_filtered: ledger.counts.records_filtered,
             records_rejected: ledger.counts.records_rejected,
+            records_redirected: ledger.counts.records_redirected,
+            records_dropped: ledger.counts.records_dropped,
+            records_conflicting: ledger.counts.records_conflicting,
             ..Counts::default()
         };
         assert_eq!(told, expected, "each item counts once");
         self.met.settled_again += ledger.repeats;
         self.met.duplicates += index.duplicates;
+        self.met.found_earlier += index.found_earlier;
     }
 }

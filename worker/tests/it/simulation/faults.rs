@@ -57,6 +57,8 @@ pub(super) struct Met {
     pub(super) unreadable: u64,
     /// Messages that are there twice as somebody gave back an item and could not take the old one away.
     pub(super) doubled: u64,
+    /// Documents that an earlier attempt left in an index that is not written to any more.
+    pub(super) found_earlier: u64,
 }
 
 impl Met {
@@ -64,7 +66,7 @@ impl Met {
         self.counts().iter().all(|count| **count > 0)
     }
 
-    fn counts(&mut self) -> [&mut u64; 15] {
+    fn counts(&mut self) -> [&mut u64; 16] {
         let Self {
             kills,
             drains,
@@ -81,6 +83,7 @@ impl Met {
             killers_moved,
             unreadable,
             doubled,
+            found_earlier,
         } = self;
         [
             kills,
@@ -98,6 +101,7 @@ impl Met {
             killers_moved,
             unreadable,
             doubled,
+            found_earlier,
         ]
     }
 }

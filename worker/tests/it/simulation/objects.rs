@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 use pf_work::{Compression, Counts, Format, WorkItem, checkpoint::Position, item::VERSION};
 use pf_worker::batch::{Batch, LineBatch, Reject};
+use serde::Deserialize;
 
 /// The job of all items.
 pub(super) const JOB: &str = "simulation";
@@ -13,7 +14,7 @@ pub(super) const JOB: &str = "simulation";
 const BYTES_A_LINE: u64 = 4 << 20;
 
 /// What must become of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(super) enum Kind {
     Good,
     /// The filter keeps it back.
@@ -22,7 +23,23 @@ pub(super) enum Kind {
     Undecodable,
     /// The sink doesn't take it.
     Unindexable,
+    /// The sink takes it to its failure store.
+    Redirected,
+    /// The sink takes it and keeps it nowhere.
+    Dropped,
+    /// Another record has its name in the sink.
+    Conflicting,
 }
+
+/// What may become of a line that is not good.
+const BAD: [Kind; 6] = [
+    Kind::Filtered,
+    Kind::Undecodable,
+    Kind::Unindexable,
+    Kind::Redirected,
+    Kind::Dropped,
+    Kind::Conflicting,
+];
 
 /// A line.
 #[derive(Debug, Clone)]
@@ -73,14 +90,11 @@ impl Object {
             let kind = if rng.u32(0..100) >= bad_percent {
                 Kind::Good
             } else {
-                [Kind::Filtered, Kind::Undecodable, Kind::Unindexable][rng.usize(0..3)]
+                BAD[rng.usize(0..BAD.len())]
             };
             let text = match kind {
                 Kind::Undecodable => format!("not JSON {seq} {number}"),
-                kind => format!(
-                    r#"{{"seq":{seq},"number":{number},"refuse":{}}}"#,
-                    kind == Kind::Unindexable
-                ),
+                kind => format!(r#"{{"seq":{seq},"number":{number},"kind":"{kind:?}"}}"#),
             };
             let line = Line { kind, offset, text };
             offset += line.text.len() as u64 + 1;
@@ -100,7 +114,7 @@ impl Object {
     pub(super) fn good(seq: u64, count: usize) -> Self {
         let mut offset = 0;
         let lines = (0..count).map(|number| {
-            let text = format!(r#"{{"seq":{seq},"number":{number},"refuse":false}}"#);
+            let text = format!(r#"{{"seq":{seq},"number":{number},"kind":"Good"}}"#);
             let line = Line {
                 kind: Kind::Good,
                 offset,
@@ -174,7 +188,6 @@ impl Object {
             counts.records_in += 1;
             counts.decompressed_bytes += BYTES_A_LINE;
             match line.kind {
-                Kind::Good | Kind::Unindexable => batch.lines.push(start..end),
                 Kind::Filtered => counts.records_filtered += 1,
                 Kind::Undecodable => rejects.push(Reject {
                     ordinal: line.offset,
@@ -182,6 +195,9 @@ impl Object {
                     raw: line.text.clone().into_bytes(),
                     record_bytes: line.text.len() as u64,
                 }),
+                Kind::Good | Kind::Unindexable | Kind::Redirected | Kind::Dropped | Kind::Conflicting => {
+                    batch.lines.push(start..end);
+                }
             }
         }
         let last = lines.last()?;

@@ -20,16 +20,59 @@ use tokio::{
 
 use super::{
     faults::{Fate, Link},
+    objects::Kind,
     outages::{Outages, What},
 };
 
-/// Documents by id, with how often each was offered.
-#[derive(Debug, Default)]
+/// What one name stands for: indices that were written to one after another, the last of which is written to now.
+#[derive(Debug)]
 pub(super) struct Index {
-    pub(super) documents: BTreeMap<String, String>,
+    /// Documents by id.
+    indices: Vec<BTreeMap<String, String>>,
     pub(super) duplicates: u64,
+    /// Documents that were found in an index that is not written to any more.
+    pub(super) found_earlier: u64,
     /// When it last took a document.
     pub(super) taken_at: Option<Instant>,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self {
+            indices: vec![BTreeMap::new()],
+            duplicates: 0,
+            found_earlier: 0,
+            taken_at: None,
+        }
+    }
+}
+
+impl Index {
+    /// From now on another index is written to.
+    pub(super) fn roll_over(&mut self) {
+        self.indices.push(BTreeMap::new());
+    }
+
+    /// All documents that are there.
+    pub(super) fn documents(&self) -> impl Iterator<Item = &str> {
+        self.indices.iter().flat_map(BTreeMap::values).map(String::as_str)
+    }
+
+    /// Takes a document, unless it is there. An id is unique in one index only, so what may have been sent before is looked for
+    /// in the others too: as `indexer/elasticsearch/earlier.rs` does.
+    fn take(&mut self, id: String, source: &str, was_sent: bool) -> Option<Verdict> {
+        let (current, earlier) = self.indices.split_last_mut()?;
+        let found_earlier = earlier.iter().find_map(|index| index.get(&id)).filter(|_| was_sent);
+        self.found_earlier += u64::from(found_earlier.is_some());
+        if let Some(known) = found_earlier.or(current.get(&id)) {
+            assert_eq!(known, source, "two records have the id {id}");
+            self.duplicates += 1;
+            return Some(Verdict::Duplicate);
+        }
+        current.insert(id, source.to_owned());
+        self.taken_at = Some(Instant::now());
+        None
+    }
 }
 
 /// One worker's way to the index.
@@ -60,11 +103,13 @@ struct Create {
 
 #[derive(Deserialize)]
 struct Source {
-    refuse: bool,
+    kind: Kind,
 }
 
 /// Why the index doesn't take a document.
 pub(super) const REFUSED: &str = "document_parsing_exception: refused";
+/// Why it doesn't take one whose name another has.
+pub(super) const CONFLICTING: &str = "another record has its _id";
 
 impl Sink {
     fn apply(&self, bulk: &Bulk) -> Vec<(u32, Verdict)> {
@@ -77,17 +122,19 @@ impl Sink {
             let Action { create: Create { id } } = serde_json::from_str(action).unwrap();
             let source = source.strip_suffix('\n').unwrap();
             assert_eq!(source.as_bytes(), bulk.source(place));
-            if serde_json::from_str::<Source>(source).unwrap().refuse {
-                let reason = REFUSED.to_owned();
-                exceptions.push((place, Verdict::Rejected { reason }));
-            } else if let Some(known) = index.documents.get(&id) {
-                assert_eq!(known, source, "two records have the id {id}");
-                index.duplicates += 1;
-                exceptions.push((place, Verdict::Duplicate));
-            } else {
-                index.documents.insert(id, source.to_owned());
-                index.taken_at = Some(Instant::now());
-            }
+            let verdict = match serde_json::from_str::<Source>(source).unwrap().kind {
+                Kind::Unindexable => Some(Verdict::Rejected {
+                    reason: REFUSED.to_owned(),
+                }),
+                Kind::Conflicting => Some(Verdict::Conflict {
+                    reason: CONFLICTING.to_owned(),
+                }),
+                Kind::Redirected => Some(Verdict::Redirected),
+                Kind::Dropped => Some(Verdict::Dropped),
+                Kind::Good => index.take(id, source, bulk.sent_since(place).is_some()),
+                Kind::Filtered | Kind::Undecodable => panic!("{source} is not to be sent"),
+            };
+            exceptions.extend(verdict.map(|verdict| (place, verdict)));
         }
         exceptions
     }

@@ -9,7 +9,10 @@ use fastrand::Rng;
 use pf_state::place::Memory;
 use pf_work::{WorkItem, WorkSink as _, memory, memory::MemoryQueue};
 use pf_worker::delivery::leasing::Until;
-use tokio::{runtime::Runtime, time::timeout};
+use tokio::{
+    runtime::Runtime,
+    time::{sleep, timeout},
+};
 
 use super::{
     faults::{Link, Met},
@@ -46,6 +49,8 @@ pub(super) struct World {
     pub(super) outages: Outages,
     /// Whether the state directory is in the storage that has the outages.
     pub(super) books_have_outages: bool,
+    /// Whether the sink writes to one index after another.
+    rolls_over: bool,
     pub(super) queue: Arc<MemoryQueue>,
     pub(super) memory: Arc<Memory>,
     pub(super) index: Arc<Mutex<Index>>,
@@ -86,6 +91,7 @@ impl World {
             receives_max,
             outages: Outages::default(),
             books_have_outages: false,
+            rolls_over: true,
             queue: Arc::new(MemoryQueue::new(options)),
             memory: Arc::new(Memory::new()),
             index: Arc::default(),
@@ -99,11 +105,12 @@ impl World {
         paused().block_on(async {
             let items = self.offer().await;
             if self.rng.u32(0..4) == 0 {
-                // A message may be there twice.
-                self.queue
-                    .offer(&items[..self.rng.usize(0..=items.len())])
-                    .await
-                    .unwrap();
+                // A discoverer that dies and starts again may offer what is there already.
+                let mut again = items[..self.rng.usize(0..=items.len())].to_vec();
+                again.iter_mut().for_each(|item| item.returns += 1);
+                self.queue.offer(&again).await.unwrap();
+                // Of two copies that are read at the same time neither can know what the other sent to an index before.
+                self.rolls_over = false;
             }
             self.books_have_outages = self.rng.bool();
             match self.rng.u32(0..4) {
@@ -174,6 +181,19 @@ impl World {
         items
     }
 
+    /// Now and then another index is written to.
+    fn rollovers(&mut self) -> impl Future<Output = ()> + use<> {
+        let rollovers = if self.rolls_over { self.rng.u32(0..3) } else { 0 };
+        let pauses: Vec<_> = (0..rollovers).map(|_| ROUND.mul_f64(self.rng.f64() / 2.)).collect();
+        let index = Arc::clone(&self.index);
+        async move {
+            for pause in pauses {
+                sleep(pause).await;
+                index.lock().unwrap().roll_over();
+            }
+        }
+    }
+
     /// Some workers at the same time, with troubles.
     async fn round(&mut self) {
         let mut lives = Vec::new();
@@ -216,7 +236,9 @@ impl World {
             let name = format!("{number}-{}", rng.u32(..));
             lives.push(self.worker(name, temper, end));
         }
-        for counts in futures::future::join_all(lives).await {
+        let lives = futures::future::join_all(lives);
+        let (lives, ()) = tokio::join!(lives, self.rollovers());
+        for counts in lives {
             self.met += counts;
         }
     }
