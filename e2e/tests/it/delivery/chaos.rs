@@ -1,5 +1,5 @@
 //! Workers that are killed at random moments, with faults in front of every server and a cluster that is too small, and what
-//! must be true in the end all the same.
+//! must be true in the end all the same. With every other seed documents go to an alias that rolls over when workers have died.
 //!
 //! A seed is the order of faults and kills. `PF_CHAOS_SEEDS=20` runs more of them than a usual run does, among them some in
 //! which the cluster is down for a minute, and `PF_CHAOS_SEED=7` a certain one. What workers said is left behind when a seed
@@ -85,6 +85,18 @@ fn cluster() -> &'static Elasticsearch {
     })
 }
 
+/// Whether a seed's documents go to an alias that rolls over.
+fn rolls_over(seed: u64) -> bool {
+    seed % 2 == 1
+}
+
+/// An index of more parts than the node bears at a time.
+fn index_definition() -> Value {
+    let mut definition = definition();
+    definition["settings"]["number_of_shards"] = json!(4);
+    definition
+}
+
 /// Requests of shards that the node has refused since it was started.
 fn refused_by_node() -> u64 {
     let answer = cluster().api().must("GET", "/_nodes/stats/thread_pool", &Value::Null);
@@ -113,7 +125,7 @@ impl fmt::Display for Met {
 }
 
 /// What must be met in every run, else it proves nothing.
-const MUST_BE_MET: [&str; 9] = [
+const MUST_BE_MET: [&str; 10] = [
     "s3: 503 SlowDown",
     "s3: reset within the body",
     "sqs: no lease is extended",
@@ -123,11 +135,14 @@ const MUST_BE_MET: [&str; 9] = [
     "refused for lack of room by the node",
     "leases lost",
     "duplicates",
+    "rollovers",
 ];
 
 /// A job and the world that it is in.
 struct Chaos {
     seed: u64,
+    /// Whether documents go to an alias that rolls over while workers come and go.
+    rolls_over: bool,
     dice: Dice,
     faults: Faults,
     flow: Flow,
@@ -149,12 +164,20 @@ impl Chaos {
         // So many tries that no item is given up for its workers' deaths.
         let visibility = u32::try_from(VISIBILITY.as_secs()).unwrap();
         let mut flow = Flow::of("chaos", objects, cluster().api(), visibility, 1000);
-        let mut definition = definition();
-        definition["settings"]["number_of_shards"] = json!(4);
-        cluster().api().create_index(&flow.index, &definition);
+        let rolls_over = rolls_over(seed);
+        if rolls_over {
+            let mut definition = index_definition();
+            definition["aliases"] = json!({&flow.index: {"is_write_index": true}});
+            cluster()
+                .api()
+                .create_index(&format!("{}-000001", flow.index), &definition);
+        } else {
+            cluster().api().create_index(&flow.index, &index_definition());
+        }
         (flow.sqs_endpoint, flow.s3_endpoint) = (proxies[1].endpoint(), proxies[2].endpoint());
         Self {
             seed,
+            rolls_over,
             dice,
             faults,
             flow,
@@ -164,8 +187,19 @@ impl Chaos {
         }
     }
 
-    /// Messages that are there twice.
+    /// From now on the alias' next index is written to.
+    fn roll_over(&self) {
+        let path = format!("/{}/_rollover", self.flow.index);
+        let rolled = cluster().api().must("POST", &path, &index_definition());
+        assert_eq!(rolled["rolled_over"], true, "{rolled}");
+    }
+
+    /// Messages that are there twice. Not where the alias rolls over: of two copies that are read at the same time neither
+    /// worker can know what the other sent to an earlier index.
     fn double_some_messages(&self) {
+        if self.rolls_over {
+            return;
+        }
         let url = &self.flow.queue.url;
         for message in Sqs::shared().receive(url, Duration::from_secs(1)) {
             Sqs::shared().send(url, message["Body"].as_str().unwrap());
@@ -270,6 +304,9 @@ fn survive(seed: u64) -> Met {
     chaos.double_some_messages();
     for _ in 0..PAIRS {
         chaos.pair_that_dies();
+        if chaos.rolls_over {
+            chaos.roll_over();
+        }
     }
     let outage = Outage::of(seed);
     let mut refused = refused_by_node() - refused_earlier;
@@ -306,6 +343,11 @@ fn survive(seed: u64) -> Met {
     };
     let mut met = chaos.faults.met();
     met.insert("refused for lack of room by the node", refused);
+    let indices = api.must("GET", &format!("/{index}/_count"), &Value::Null)["_shards"]["total"]
+        .as_u64()
+        .unwrap()
+        / 4;
+    met.insert("rollovers", indices - 1);
     met.insert("leases lost", chaos.said("left to others"));
     met.insert("duplicates", report["records_duplicate"].as_u64().unwrap());
     fs::remove_dir_all(kept).unwrap();
