@@ -107,6 +107,8 @@ impl LocalStack {
             ensure!(ready, "it is not ready yet");
             let client = http::Client::new(address, None);
             crate::sqs::call(&client, Sqs::REGION, "ListQueues", &json!({}))?;
+            // It loads each service at its first call, and two at the same time may find none.
+            S3::at(address, S3::REGION)?.hello()?;
             Ok(Hello::Ours)
         };
         let server = Guarded::start("localstack", START_MAX, command, hello)?;

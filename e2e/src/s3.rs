@@ -184,6 +184,13 @@ impl S3 {
         self.must("PUT", &format!("/{bucket}"), query, body);
     }
 
+    /// Whether the server answers.
+    pub(crate) fn hello(&self) -> Result<()> {
+        let answer = self.client.send("GET", "/", "", b"")?;
+        ensure!(answer.status == 200, "it answers {}: {}", answer.status, answer.body);
+        Ok(())
+    }
+
     fn must(&self, method: &str, path: &str, query: &str, body: &[u8]) -> http::Answer {
         let answer = self.client.send(method, path, query, body).and_then(|answer| {
             ensure!(

@@ -180,7 +180,8 @@ fn a_second_run_offers_what_is_not_settled_and_lists_nothing() {
         "{}",
         second.stderr
     );
-    assert_eq!(second.items[0], first.items[1], "an item stays as it was");
+    assert_eq!(second.items[0]["returns"], 1, "it may have been sent before");
+    assert_eq!(as_found(&second.items[0]), first.items[1], "an item stays as it was");
     assert!(
         second.stderr.contains("listed to its end by an earlier run"),
         "{}",
@@ -190,6 +191,13 @@ fn a_second_run_offers_what_is_not_settled_and_lists_nothing() {
     assert!(place.run(&[]).items.is_empty());
 }
 
+/// The item as the first run offered it.
+fn as_found(item: &Value) -> Value {
+    let mut item = item.clone();
+    item.as_object_mut().unwrap().remove("returns");
+    item
+}
+
 /// Kills runs until one ends, and checks that the manifest is as one run would have made it.
 fn kill_and_go_on(place: &Place, flags: &[&str], stops: &[usize], expected: u64) {
     let mut offered: BTreeMap<u64, Value> = BTreeMap::new();
@@ -197,6 +205,7 @@ fn kill_and_go_on(place: &Place, flags: &[&str], stops: &[usize], expected: u64)
     for stop in stops {
         for item in place.run_and_kill(flags, *stop) {
             let seq = item["seq"].as_u64().unwrap();
+            let item = as_found(&item);
             let known = offered.insert(seq, item.clone());
             assert!(known.is_none_or(|known| known == item), "a number is never given twice");
         }

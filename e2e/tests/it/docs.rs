@@ -1,6 +1,6 @@
 //! What the README tells people to type, typed.
 
-use std::{env, fs, process::Command};
+use std::{collections::BTreeSet, env, fs, path::Path, process::Command};
 
 use pf_e2e::{Elasticsearch, S3, Sqs};
 
@@ -65,5 +65,45 @@ fn every_example_of_the_readme_runs_and_shows_something() {
         assert!(output.status.success(), "{script}\n{stderr}");
         assert!(!output.stdout.is_empty(), "{script} showed nothing\n{stderr}");
         assert!(!stderr.contains("panicked"), "{script}\n{stderr}");
+    }
+}
+
+/// The names of all functions in the Rust sources below a folder.
+fn functions(folder: &Path, names: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            functions(&path, names);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let starts = text.split("fn ").skip(1);
+            names.extend(starts.filter_map(|rest| rest.split_once('(').map(|(name, _)| name.to_owned())));
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_guarantees_name_is_there() {
+    let mut names = BTreeSet::new();
+    for room in ["discoverer", "e2e", "libs", "operator", "worker"] {
+        functions(&workspace().join(room), &mut names);
+    }
+    let page = fs::read_to_string(workspace().join("docs/guarantees.md")).unwrap();
+    let quoted = page.split('`').skip(1).step_by(2);
+    // Flags and fields are shorter.
+    let named: Vec<&str> = quoted
+        .filter(|name| {
+            name.len() > 30
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        })
+        .collect();
+    assert!(named.len() > 30, "{named:?}");
+    for name in named {
+        assert!(
+            names.contains(name),
+            "docs/guarantees.md names {name}, which is no function"
+        );
     }
 }
