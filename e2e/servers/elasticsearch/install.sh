@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154
 # Elasticsearch (Elastic License 2.0): the distribution that Elastic publishes for the tests of plugins, from Maven. It is
-# the real server with transport and security, without most modules. The plugin AnalysisPieces.java gives it what API keys
-# and users need of those.
+# the real server with transport and security, without most modules. A plugin of ours gives it what API keys, users and
+# failure stores need of those.
 
 # Elasticsearch refuses to run as root; `start` then runs it as this user.
 readonly ELASTICSEARCH_USER=paraflow-servers
@@ -29,21 +29,23 @@ make_elasticsearch() {
     # `jar` does not keep permissions.
     chmod 755 "$folder"/server/bin/*
     cp "$here/elasticsearch/start" "$here/elasticsearch/jvm.options" "$folder/"
-    make_analysis_pieces "$version" "$release" "$jdk" "$folder/server"
+    make_pieces "$version" "$release" "$jdk" "$folder/server"
 }
 
-make_analysis_pieces() {
+make_pieces() {
     local version=$1 release=$2 jdk=$3 server=$4
-    local plugin="$server/plugins/analysis-pieces"
+    local plugin="$server/plugins/pieces"
     mkdir -p "$plugin/classes"
-    "$jdk/bin/javac" --release "$release" -nowarn -cp "$server/lib/*" -d "$plugin/classes" "$here/elasticsearch/AnalysisPieces.java"
-    "$jdk/bin/jar" --create --file "$plugin/analysis-pieces.jar" -C "$plugin/classes" .
+    "$jdk/bin/javac" --release "$release" -nowarn -cp "$server/lib/*" -d "$plugin/classes" "$here"/elasticsearch/*.java
+    mkdir -p "$plugin/classes/META-INF/services"
+    echo dev.paraflow.e2e.FailureStores >"$plugin/classes/META-INF/services/org.elasticsearch.features.FeatureSpecification"
+    "$jdk/bin/jar" --create --file "$plugin/pieces.jar" -C "$plugin/classes" .
     rm -rf "$plugin/classes"
     cat >"$plugin/plugin-descriptor.properties" <<DESCRIPTOR
-name=analysis-pieces
-description=Analysis that the index of API keys and users needs
+name=pieces
+description=What the index of API keys and users needs, and failure stores
 version=1
-classname=dev.paraflow.e2e.AnalysisPieces
+classname=dev.paraflow.e2e.Pieces
 java.version=$release
 elasticsearch.version=$version
 DESCRIPTOR

@@ -156,6 +156,8 @@ impl Keeper {
                 Error::Unavailable { reason } => not_yet.push(reason),
                 // It would be with the others too: what is held is given back while there is time.
                 Error::Refused { reason } => self.ending.stop(Cause::Refused { reason }),
+                // The queue is being told of it just now, and who tells it finds out.
+                Error::LeaseLost if tracked.outcome().is_some() => {}
                 Error::LeaseLost => {
                     tracing::warn!(
                         uri = tracked.item().uri,

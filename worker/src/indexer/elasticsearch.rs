@@ -14,6 +14,7 @@ mod cluster;
 mod compress;
 mod deliver;
 mod earlier;
+mod elsewhere;
 mod gate;
 mod health;
 mod judge;

@@ -358,15 +358,6 @@ pub(super) fn in_path(name: &str) -> String {
 }
 
 fn no_answer(url: &Url, error: &elasticsearch::Error) -> NoAnswer {
-    // Where nobody is behind the address that we were redirected to, only the client's words have that address.
-    let elsewhere = error.to_string();
-    let elsewhere = elsewhere
-        .split_once("for url (")
-        .and_then(|(_, rest)| rest.split_once(')'));
-    let elsewhere = elsewhere.and_then(|(text, _)| text.parse::<Url>().ok());
-    let redirected = elsewhere
-        .filter(|target| is_elsewhere(url, target))
-        .map(|target| redirect(url, &target));
     // The client's own error says what its source says, which says the whole of the address; what is wrong is below.
     let cause = error.source().unwrap_or(error);
     let cause = cause.source().unwrap_or(cause);
@@ -378,10 +369,7 @@ fn no_answer(url: &Url, error: &elasticsearch::Error) -> NoAnswer {
                 Some(rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_))
             )
         }),
-        reason: match redirected {
-            Some(redirected) => format!("{redirected}; there: {}", chain(cause)),
-            None => format!("{url}: {}", chain(cause)),
-        },
+        reason: format!("{url}: {}", chain(cause)),
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     cluster::{Cluster, NoAnswer, Request, Response, in_path, redirect},
+    elsewhere,
     judge::whole_words,
     options::{Options, Target},
 };
@@ -101,7 +102,14 @@ async fn reach(cluster: &Cluster) -> Result<(usize, Response), StartError> {
                          certificate that it trusts"
                     )));
                 }
-                Err(error) => last = error.reason,
+                Err(error) => {
+                    let asked = cluster.url(node);
+                    if let Some(target) = elsewhere::target(asked).await {
+                        let said = redirect(asked, &target);
+                        return Err(StartError::Refused(format!("{said}; nobody answers there")));
+                    }
+                    last = error.reason;
+                }
             }
         }
         if Instant::now() + PAUSE >= end {

@@ -14,8 +14,11 @@ import org.apache.lucene.analysis.pattern.PatternCaptureGroupTokenFilter;
 import org.apache.lucene.analysis.tokenattributes.CharTermAttribute;
 import org.elasticsearch.index.analysis.TokenFilterFactory;
 import org.elasticsearch.index.analysis.TokenizerFactory;
+import org.elasticsearch.index.mapper.Mapper;
+import org.elasticsearch.index.mapper.TextFieldMapper;
 import org.elasticsearch.indices.analysis.AnalysisModule.AnalysisProvider;
 import org.elasticsearch.plugins.AnalysisPlugin;
+import org.elasticsearch.plugins.MapperPlugin;
 import org.elasticsearch.plugins.Plugin;
 
 /**
@@ -23,7 +26,13 @@ import org.elasticsearch.plugins.Plugin;
  * {@code pattern_capture} and {@code unique}. In a full distribution they are in the module analysis-common, which the one
  * for tests lacks; without them that index can't be made. All but one are Lucene's, and need only their names.
  */
-public final class AnalysisPieces extends Plugin implements AnalysisPlugin {
+public final class Pieces extends Plugin implements AnalysisPlugin, MapperPlugin {
+    /** Failure stores have such a field, of the module mapper-extras. Nobody searches it here, so that text will do. */
+    @Override
+    public Map<String, Mapper.TypeParser> getMappers() {
+        return Map.of("match_only_text", TextFieldMapper.PARSER);
+    }
+
     @Override
     public Map<String, AnalysisProvider<TokenizerFactory>> getTokenizers() {
         return Map.of("uax_url_email", (index, environment, name, settings) ->
