@@ -157,6 +157,7 @@ impl Earlier {
             let since = asked.since.unwrap_or(Timestamp::MIN);
             for index in written_since(&indices, since) {
                 let there = self.in_index(wire, index, &asked.documents, false).await?;
+                let there = there.unwrap_or_default();
                 found.extend(there.iter().map(|(place, _)| *place));
                 asked
                     .documents
@@ -167,8 +168,14 @@ impl Earlier {
         Ok(found)
     }
 
-    /// Those of the documents, by their places, that are there just as they are sent.
-    pub(super) async fn same<W: Wire>(&self, wire: &W, bulk: &Bulk, places: &[u32]) -> Result<Vec<u32>, Trouble> {
+    /// Those of the documents, by their places, that are there with all that is sent; none if we may not look. A pipeline may
+    /// have added more to them.
+    pub(super) async fn same<W: Wire>(
+        &self,
+        wire: &W,
+        bulk: &Bulk,
+        places: &[u32],
+    ) -> Result<Option<Vec<u32>>, Trouble> {
         let documents: Vec<_> = places.iter().map(|place| (*place, Timestamp::MIN)).collect();
         let mut same = Vec::new();
         for (name, asked) in self.by_name(bulk, &documents) {
@@ -176,14 +183,16 @@ impl Earlier {
                 Holder::One => name,
                 Holder::Many(mut indices) => indices.pop().map_or(name, |(_, index)| index),
             };
-            let there = self.in_index(wire, &index, &asked.documents, true).await?;
+            let Some(there) = self.in_index(wire, &index, &asked.documents, true).await? else {
+                return Ok(None);
+            };
             same.extend(there.into_iter().filter_map(|(place, source)| {
                 let sent: Value = serde_json::from_slice(bulk.source(place)).ok()?;
-                (source? == sent).then_some(place)
+                holds(&source?, &sent).then_some(place)
             }));
         }
         same.sort_unstable();
-        Ok(same)
+        Ok(Some(same))
     }
 
     fn by_name(&self, bulk: &Bulk, documents: &[(u32, Timestamp)]) -> BTreeMap<String, Asked> {
@@ -251,14 +260,14 @@ impl Earlier {
         Ok(Holder::Many(indices))
     }
 
-    /// Those of the documents that are in an index, with their sources if these are wanted.
+    /// Those of the documents that are in an index, with their sources if these are wanted; none if we may not look.
     async fn in_index<W: Wire>(
         &self,
         wire: &W,
         index: &str,
         documents: &[(u32, Value)],
         with_source: bool,
-    ) -> Result<Vec<(u32, Option<Value>)>, Trouble> {
+    ) -> Result<Option<Vec<(u32, Option<Value>)>>, Trouble> {
         let path = format!("/{}/_mget?_source={with_source}", in_path(index));
         let mut there = Vec::new();
         for some in documents.chunks(DOCUMENTS_MAX) {
@@ -266,10 +275,10 @@ impl Earlier {
             let body = json!({"docs": asked}).to_string();
             let reply = match ask(wire, &path, Some(body.into())).await? {
                 Given::Value(reply) => reply,
-                Given::Nothing => return Ok(there),
+                Given::Nothing => return Ok(Some(there)),
                 Given::Withheld(reason) => {
                     self.tell(index, &reason);
-                    return Ok(there);
+                    return Ok(None);
                 }
             };
             let found = serde_json::from_slice::<Found>(&reply.body)
@@ -291,7 +300,7 @@ impl Earlier {
                     Some(error) if error.kind == "index_not_found_exception" => {}
                     Some(error) if ["security_exception", "index_closed_exception"].contains(&error.kind.as_str()) => {
                         self.tell(index, &judge::words(400, &error.kind, &error.reason));
-                        return Ok(there);
+                        return Ok(None);
                     }
                     Some(error) => {
                         return Err(Trouble {
@@ -302,7 +311,7 @@ impl Earlier {
                 }
             }
         }
-        Ok(there)
+        Ok(Some(there))
     }
 
     /// Says once that something can't be looked at.
@@ -310,13 +319,24 @@ impl Earlier {
         if !self.is_told.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "cannot look for what an earlier attempt left in `{index}`, so that a record that was sent before a rollover may be \
-                 there twice: {reason}: grant the privileges `read` and `view_index_metadata` there"
+                 there twice, and a record may be taken for another one that has its _id: {reason}: grant the privileges `read` and \
+                 `view_index_metadata` there"
             );
         }
     }
 
     fn plain(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
         self.plain.lock().expect("no one panics while holding it")
+    }
+}
+
+/// Whether a stored value has all that was sent, and has it as it was sent.
+fn holds(stored: &Value, sent: &Value) -> bool {
+    match (stored, sent) {
+        (Value::Object(stored), Value::Object(sent)) => sent
+            .iter()
+            .all(|(name, value)| stored.get(name).is_some_and(|stored| holds(stored, value))),
+        (stored, sent) => stored == sent,
     }
 }
 
@@ -389,6 +409,21 @@ mod tests {
         let soon = at(3) + SignedDuration::from_mins(10);
         assert_eq!(written_since(&indices, soon).count(), 3);
         assert_eq!(written_since(&indices, Timestamp::MIN).count(), 3);
+    }
+
+    #[test]
+    fn what_is_stored_may_have_more_fields_than_were_sent_and_no_others() {
+        let sent = json!({"a": 1, "b": {"c": [1, 2]}});
+        for (stored, is_held) in [
+            (json!({"a": 1, "b": {"c": [1, 2]}}), true),
+            (json!({"b": {"d": 3, "c": [1, 2]}, "a": 1, "ingested": "now"}), true),
+            (json!({"a": 2, "b": {"c": [1, 2]}}), false),
+            (json!({"a": 1, "b": {"c": [1, 2, 3]}}), false),
+            (json!({"a": 1}), false),
+            (json!(null), false),
+        ] {
+            assert_eq!(holds(&stored, &sent), is_held, "{stored}");
+        }
     }
 
     #[test]

@@ -97,6 +97,29 @@ fn two_records_with_one_id_are_a_conflict_that_the_user_decides_about() {
 }
 
 #[test]
+fn a_conflict_is_told_again_when_the_item_is_delivered_again() {
+    each(|endpoint, api| {
+        let index = api.new_name("again");
+        let other = json!({"id": "1", "n": "another"}).to_string();
+        api.bulk(&index, &format!("{{\"create\":{{\"_id\":\"1\"}}}}\n{other}\n"));
+        let mut sink = Sink::must_connect(&format!("--es-url {endpoint} --es-index {index} --es-id field:id"));
+        let records: Vec<_> = (0..3).map(|n| format!(r#"{{"id":"{n}","n":"ours"}}"#)).collect();
+        let places = |delivered: &Delivered| {
+            let conflicts = delivered.exceptions.iter();
+            let conflicts = conflicts.filter(|(_, verdict)| matches!(verdict, Verdict::Conflict { .. }));
+            conflicts.map(|(place, _)| *place).collect::<Vec<_>>()
+        };
+        let first = sink.send("a", &records);
+        assert_eq!((places(&first), first.exceptions.len()), (vec![1], 1), "{first:?}");
+        // Its worker died before anybody could know.
+        let (mut bulk, _) = sink.bulk("a", &records, false);
+        bulk.sent_since = vec![Some(jiff::Timestamp::now())];
+        let second = sink.deliver(&bulk);
+        assert_eq!((places(&second), second.exceptions.len()), (vec![1], 3), "{second:?}");
+    });
+}
+
+#[test]
 fn a_cluster_that_has_no_room_for_another_index_stops_the_work() {
     let server = Server::start(&Settings::default().set("cluster.max_shards_per_node", "1"));
     let mut sink = Sink::must_connect(&format!("--es-url {} --es-index full-{{+yyyy}}", server.endpoint()));

@@ -5,6 +5,8 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use jiff::Timestamp;
+
 use super::{Delivery, Doubt, Ids, Progress};
 use crate::indexer::{
     bulk::{Bulk, OnConflict, Verdict},
@@ -199,14 +201,19 @@ impl<W: Wire> Delivery<'_, W> {
         if let Some(twin) = progress.twins.get(&place).filter(|_| is_conflict) {
             let ordinal = bulk.documents[*twin as usize].ordinal;
             self.conflict(bulk, place, &format!("the record at {ordinal} has it"), progress);
-        } else if !is_conflict || bulk.sent_since(place).is_some() {
-            self.shared.metrics.duplicate.inc();
-            progress.exceptions.push((place, Verdict::Duplicate));
-        } else if was_open {
+        } else if !is_conflict || bulk.sent_since(place) == Some(Timestamp::MIN) {
+            // In a run after the first all of them are there.
+            self.duplicate(place, progress);
+        } else if was_open || bulk.sent_since(place).is_some() {
             sorted.contested.push(place);
         } else {
             self.conflict(bulk, place, "what is there has it", progress);
         }
+    }
+
+    fn duplicate(&self, place: u32, progress: &mut Progress) {
+        self.shared.metrics.duplicate.inc();
+        progress.exceptions.push((place, Verdict::Duplicate));
     }
 
     fn conflict(&self, bulk: &Bulk, place: u32, whose: &str, progress: &mut Progress) {
@@ -216,16 +223,20 @@ impl<W: Wire> Delivery<'_, W> {
         progress.exceptions.push((place, Verdict::Conflict { reason }));
     }
 
-    /// Whether contested documents are there by an attempt of ours of which no answer came: then they are there as they were
-    /// sent. Where that can't be seen now, they are sent again, to be answered so once more.
+    /// Whether contested documents are there by an attempt of ours of which no answer came, or by an earlier delivery: then they are
+    /// there as they were sent. Where that can't be seen now, they are sent again, to be answered so once more. Where we may not
+    /// look, what was delivered before counts as our own.
     pub(super) async fn contested(&self, bulk: &Bulk, part: &Part, sorted: &mut Sorted, progress: &mut Progress) {
         let contested = std::mem::take(&mut sorted.contested);
         match self.shared.earlier.same(self.wire, bulk, &contested).await {
             Ok(same) => {
                 for place in contested {
-                    if same.binary_search(&place).is_ok() {
-                        self.shared.metrics.duplicate.inc();
-                        progress.exceptions.push((place, Verdict::Duplicate));
+                    let is_ours = match &same {
+                        Some(same) => same.binary_search(&place).is_ok(),
+                        None => bulk.sent_since(place).is_some(),
+                    };
+                    if is_ours {
+                        self.duplicate(place, progress);
                     } else {
                         self.conflict(bulk, place, "what is there has it, and is something else", progress);
                     }

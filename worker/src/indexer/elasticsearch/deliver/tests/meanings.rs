@@ -88,21 +88,33 @@ async fn an_id_that_is_there_on_a_first_delivery_is_another_records_if_it_is_a_v
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_id_that_is_there_on_a_later_delivery_proves_nothing_but_for_two_in_one_bulk() {
+async fn an_id_that_is_there_on_a_later_delivery_is_the_record_itself_if_it_says_the_same() {
     let wire = MadeUp::new(1, Faults::default());
     with(&wire, &shared(8), BY_RECORD, &named(&[7, 8])).await;
-    let mut bulk = named(&[7, 8, 8, 9]);
+    // Another record has this one, and is something else.
+    wire.state.lock().unwrap().documents.insert(5, 1000);
+    let mut bulk = named(&[7, 8, 8, 9, 5]);
     bulk.sent_since = vec![Some(Timestamp::UNIX_EPOCH)];
     let delivered = with(&wire, &shared(8), BY_RECORD, &bulk).await;
-    let reason = "another record has the _id `8`: the record at 10 has it".to_owned();
+    let conflict = |reason: &str| Verdict::Conflict {
+        reason: reason.to_owned(),
+    };
     assert_eq!(
         delivered.exceptions,
         [
             (0, Verdict::Duplicate),
             (1, Verdict::Duplicate),
-            (2, Verdict::Conflict { reason }),
+            (2, conflict("another record has the _id `8`: the record at 10 has it")),
+            (
+                4,
+                conflict("another record has the _id `5`: what is there has it, and is something else")
+            ),
         ]
     );
+    // In a run after the first all of them are there, and nobody asks.
+    bulk.sent_since = vec![Some(Timestamp::MIN)];
+    let delivered = with(&wire, &shared(8), BY_RECORD, &bulk).await;
+    assert_eq!(delivered.exceptions[4], (4, Verdict::Duplicate));
 }
 
 #[tokio::test(start_paused = true)]
