@@ -107,7 +107,9 @@ impl World {
             if self.rng.u32(0..4) == 0 {
                 // A discoverer that dies and starts again may offer what is there already.
                 let mut again = items[..self.rng.usize(0..=items.len())].to_vec();
-                again.iter_mut().for_each(|item| item.returns += 1);
+                for item in &mut again {
+                    item.returns += 1;
+                }
                 self.queue.offer(&again).await.unwrap();
                 // Of two copies that are read at the same time neither can know what the other sent to an index before.
                 self.rolls_over = false;
