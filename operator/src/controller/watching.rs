@@ -1,5 +1,7 @@
 //! The streams that wake jobs: jobs themselves, and the Jobs, Deployments and pods that belong to one. Never Secrets.
 
+mod watched;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -9,7 +11,6 @@ use futures::StreamExt as _;
 use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job, core::v1::Pod};
 use kube::{
     Api, Client, Resource, ResourceExt as _,
-    core::DeserializeGuard,
     runtime::{
         controller::{Action, Config, Controller as Runtime},
         reflector::ObjectRef,
@@ -18,11 +19,15 @@ use kube::{
 };
 use pf_telemetry::Shutdown;
 
+use self::watched::Watched;
 use super::{Controller, Error, names, status};
 use crate::crd::IngestJob;
 
 /// Jobs that take a step at the same time.
 const CONCURRENCY_MAX: u16 = 16;
+
+/// Jobs that are listed at once: what is not decoded yet is in memory beside what is.
+const PAGE_JOBS: u32 = 100;
 
 /// How often jobs are counted.
 const TELL_EVERY: Duration = Duration::from_secs(5);
@@ -30,15 +35,15 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 /// By when the first list of jobs is there. If it comes later, there are no jobs until then, for those who read metrics.
 const LISTED_WITHIN: Duration = Duration::from_secs(30);
 
-/// A job that was read, or why it could not be: a malformed object must not stop the others.
-type Guarded = DeserializeGuard<IngestJob>;
-
 /// Watches a namespace, or all, and takes each job as far as it can go, until asked to stop and the steps under way are done.
 pub async fn watch(controller: Arc<Controller>, namespace: Option<&str>, shutdown: &Shutdown) {
     let client = controller.client.clone();
     let of_job = watcher::Config::default().labels(names::JOB);
     let stop = shutdown.clone();
-    let runtime = Runtime::new(api::<Guarded>(&client, namespace), watcher::Config::default());
+    let runtime = Runtime::new(
+        api::<Watched>(&client, namespace),
+        watcher::Config::default().page_size(PAGE_JOBS),
+    );
     let store = runtime.store();
     let watched = Arc::clone(&controller);
     watched.metrics.leads();
@@ -52,7 +57,7 @@ pub async fn watch(controller: Arc<Controller>, namespace: Option<&str>, shutdow
             if jobs.is_empty() && began.elapsed() < LISTED_WITHIN {
                 continue;
             }
-            let jobs = jobs.iter().filter_map(|job| job.0.as_ref().ok());
+            let jobs = jobs.iter().filter_map(|job| job.job().ok());
             watched.metrics.jobs(jobs.map(|job| job.status.as_ref()));
         }
     });
@@ -63,7 +68,7 @@ pub async fn watch(controller: Arc<Controller>, namespace: Option<&str>, shutdow
         .watches(api::<Pod>(&client, namespace), of_job, |pod: Pod| {
             let name = pod.labels().get(names::JOB)?;
             let namespace = pod.namespace()?;
-            Some(ObjectRef::<Guarded>::new(name).within(&namespace))
+            Some(ObjectRef::<Watched>::new(name).within(&namespace))
         })
         .graceful_shutdown_on(async move { stop.draining().await })
         .run(step, failed, controller)
@@ -86,9 +91,9 @@ fn api<K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
     }
 }
 
-async fn step(job: Arc<Guarded>, controller: Arc<Controller>) -> Result<Action, Error> {
+async fn step(job: Arc<Watched>, controller: Arc<Controller>) -> Result<Action, Error> {
     let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
-    match &job.0 {
+    match job.job() {
         Ok(known) if is_at_rest(known) => return Ok(Action::await_change()),
         Ok(_) => {}
         Err(invalid) => {
@@ -118,7 +123,7 @@ fn is_at_rest(job: &IngestJob) -> bool {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the runtime calls it so")]
-fn failed(job: Arc<Guarded>, error: &Error, controller: Arc<Controller>) -> Action {
+fn failed(job: Arc<Watched>, error: &Error, controller: Arc<Controller>) -> Action {
     let pause = controller.pause(&job.uid().unwrap_or_default());
     let pause = pause.max(error.retry_after().unwrap_or_default());
     let source = std::error::Error::source(error)

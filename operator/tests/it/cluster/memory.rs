@@ -107,6 +107,11 @@ async fn thousands_of_finished_jobs_and_dozens_at_work_fit_into_the_operator_s_m
     // Each is looked at some times more.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let peak = memory(operator.id(), "VmHWM:");
+    eprintln!(
+        "{peak} kB anon {} file {}",
+        memory(operator.id(), "RssAnon:"),
+        memory(operator.id(), "RssFile:")
+    );
     assert!(
         peak < MEMORY_MAX_KB,
         "{peak} kB with {OVER} jobs that are over and {AT_WORK} at work"
