@@ -122,6 +122,8 @@ pub(super) struct Link {
     doubled: Arc<AtomicU64>,
     /// Answers to leases are never lost: the queue's policy counts these, and nothing is to be done about it.
     pub(super) leases_well: bool,
+    /// Leases are kept in time, whatever else goes wrong.
+    pub(super) extends_well: bool,
     /// Chance in a thousand that a call fails, before or after it took effect.
     pub(super) failures_permille: u32,
     /// The longest that a call takes.
@@ -143,6 +145,7 @@ impl Link {
             is_dead: CancellationToken::new(),
             doubled: Arc::default(),
             leases_well: false,
+            extends_well: false,
             failures_permille,
             slowest,
         }
@@ -273,6 +276,10 @@ impl WorkSource for Queue {
     }
 
     async fn extend(&self, receipts: &[Receipt], duration: Duration) -> Result<Vec<Failed>, Error> {
+        if self.link.extends_well {
+            self.link.alive().await;
+            return self.queue.extend(receipts, duration).await;
+        }
         let (failed, rest) = self.each(receipts).await;
         let left: Vec<Receipt> = rest.iter().map(|index| receipts[*index].clone()).collect();
         let at_queue = self.queue.extend(&left, duration).await?;

@@ -49,7 +49,8 @@ pub(super) struct World {
     pub(super) outages: Outages,
     /// Whether the state directory is in the storage that has the outages.
     pub(super) books_have_outages: bool,
-    /// Whether the sink writes to one index after another.
+    /// Whether the sink writes to one index after another. Not where two workers may have an item at the same time, by copies of
+    /// its message or as a lease ran out in the middle of a request: neither can know what the other sends to which index.
     rolls_over: bool,
     pub(super) queue: Arc<MemoryQueue>,
     pub(super) memory: Arc<Memory>,
@@ -91,7 +92,7 @@ impl World {
             receives_max,
             outages: Outages::default(),
             books_have_outages: false,
-            rolls_over: true,
+            rolls_over: false,
             queue: Arc::new(MemoryQueue::new(options)),
             memory: Arc::new(Memory::new()),
             index: Arc::default(),
@@ -111,8 +112,8 @@ impl World {
                     item.returns += 1;
                 }
                 self.queue.offer(&again).await.unwrap();
-                // Of two copies that are read at the same time neither can know what the other sent to an index before.
-                self.rolls_over = false;
+            } else {
+                self.rolls_over = self.rng.bool();
             }
             self.books_have_outages = self.rng.bool();
             match self.rng.u32(0..4) {
@@ -215,7 +216,8 @@ impl World {
             };
             let slowest_call = slow(rng, slowest_calls);
             let mut link = Link::new(rng.fork(), failures, slowest_call);
-            link.leases_well = is_counted;
+            link.leases_well = is_counted || self.rolls_over;
+            link.extends_well = self.rolls_over;
             let temper = Temper {
                 link,
                 lanes: rng.usize(1..4),
