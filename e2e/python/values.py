@@ -333,7 +333,9 @@ def make(folder: Path, seed: int, files: int, filters: int) -> None:
             # INT96 has no zone; with Arrow's schema it is known again.
             if not options["store_schema"]:
                 options["naive"] = True
-        jobs.append({"file": path.name, "filter": None})
+        # The parquet crate, which knows no INT96, makes nanoseconds of it, whose years are few.
+        is_rewritten = not options.get("use_deprecated_int96_timestamps")
+        jobs.append({"file": path.name, "filter": None, "rewritten": is_rewritten})
         truth.append({"columns": columns, "nested": nested, "options": options, "whole": len(jobs) - 1})
         for _ in range(filters):
             terms = []
@@ -345,7 +347,7 @@ def make(folder: Path, seed: int, files: int, filters: int) -> None:
                 typed, taken = literal(rng, KINDS[kind], values)
                 operator = rng.choice(["=", "!="] if typed == "null" else ["=", "!=", "<", "<=", ">", ">="])
                 terms.append((path_text, kind, operator, typed, taken))
-            jobs.append({"file": path.name, "filter": " and ".join(f"{path} {operator} {typed}" for path, _, operator, typed, _ in terms)})
+            jobs.append({"file": path.name, "filter": " and ".join(f"{path} {operator} {typed}" for path, _, operator, typed, _ in terms), "rewritten": is_rewritten})
             truth.append({"of": truth_index(truth), "terms": terms})
     (folder / "jobs.json").write_text(json.dumps(jobs))
     (folder / "truth.pickle").write_bytes(pickle.dumps(truth))
