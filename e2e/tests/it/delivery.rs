@@ -1,6 +1,7 @@
 //! The whole of delivery over real servers: S3 to SQS, SQS and S3 through a worker into Elasticsearch or OpenSearch, and the
 //! proof that everything arrived.
 
+mod astray;
 mod chaos;
 mod dashboard;
 mod flow;

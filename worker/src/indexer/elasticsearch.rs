@@ -25,6 +25,7 @@ mod part;
 mod size;
 mod spell;
 mod start;
+mod stored;
 mod wire;
 
 use std::{fmt, sync::Arc};

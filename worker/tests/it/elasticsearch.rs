@@ -2,6 +2,8 @@
 
 #[path = "elasticsearch/access.rs"]
 mod access;
+#[path = "elasticsearch/conflicts.rs"]
+mod conflicts;
 #[path = "elasticsearch/delivery.rs"]
 mod delivery;
 #[path = "elasticsearch/meaning.rs"]
@@ -16,6 +18,7 @@ mod start;
 use std::sync::{Arc, Once};
 
 use clap::Parser;
+use jiff::Timestamp;
 use pf_e2e::{Elasticsearch as Server, OpenSearch, search::SearchApi};
 use pf_work::WorkItem;
 use pf_worker::{
@@ -130,6 +133,14 @@ impl Sink {
     fn send(&mut self, object: &str, records: &[String]) -> Delivered {
         let (bulk, rejects) = self.bulk(object, records, false);
         assert!(rejects.is_empty(), "{rejects:?}");
+        self.deliver(&bulk)
+    }
+
+    /// Delivers records once more, as those of an item that somebody began at some time.
+    fn send_again(&mut self, object: &str, records: &[String]) -> Delivered {
+        let (mut bulk, rejects) = self.bulk(object, records, false);
+        assert!(rejects.is_empty(), "{rejects:?}");
+        bulk.sent_since = vec![Some(Timestamp::now())];
         self.deliver(&bulk)
     }
 

@@ -260,9 +260,10 @@ impl<W: Wire> Delivery<'_, W> {
         if sent.is_empty() {
             return Ok(Some(part));
         }
+        let compared = self.may_be_anothers();
         let mut backoff = Backoff::default();
         loop {
-            match self.shared.earlier.find(self.wire, bulk, &sent).await {
+            match self.shared.earlier.find(self.wire, bulk, &sent, compared).await {
                 Ok(found) => {
                     self.shared.metrics.duplicate.inc_by(found.len() as u64);
                     let known = found.iter().map(|place| (*place, Verdict::Duplicate));

@@ -3,6 +3,8 @@
 //! An `_id` is unique in one index, not in a data stream or behind an alias, which are written to one index after another. So
 //! before documents go there that somebody may have sent before, they are looked for in the indices that may have been written
 //! to since ("Multi get API": it reads what was taken, refreshed or not).
+//!
+//! An `_id` that is a value of a record proves nothing by itself: what is there is then compared with what was sent.
 
 use std::{
     borrow::Cow,
@@ -17,19 +19,23 @@ use std::{
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 use tokio::time::Instant;
 
 use super::{
     answer,
     cluster::in_path,
     judge::{self, Whole},
+    stored,
     wire::{Attempt, Reply, Wire},
 };
 use crate::indexer::bulk::{Bulk, Operation};
 
 /// Documents that are asked for at once.
 const DOCUMENTS_MAX: usize = 2_000;
+
+/// Sources that are asked for at once.
+const SOURCES_BYTES_MAX: usize = 1 << 20;
 
 /// The cluster's clock and the discoverer's may differ by this much.
 const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(15);
@@ -48,6 +54,16 @@ pub(super) struct Earlier {
     /// Names that stand for one index, and when that was found out.
     plain: Mutex<HashMap<String, Instant>>,
     is_told: AtomicBool,
+    is_told_of_conflicts: AtomicBool,
+}
+
+/// What is stored by the `_id`s of documents, by their places, ascending. Of those in neither list it can't be told.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Stored {
+    /// It has all values of the document.
+    pub(super) same: Vec<u32>,
+    /// It is something else.
+    pub(super) others: Vec<u32>,
 }
 
 /// What a name stands for.
@@ -97,17 +113,17 @@ struct Asked {
 }
 
 #[derive(Deserialize)]
-struct Found {
-    #[serde(default)]
-    docs: Vec<FoundDocument>,
+struct Found<'a> {
+    #[serde(borrow, default)]
+    docs: Vec<FoundDocument<'a>>,
 }
 
 #[derive(Deserialize)]
-struct FoundDocument {
+struct FoundDocument<'a> {
     #[serde(default)]
     found: bool,
-    #[serde(rename = "_source")]
-    source: Option<Value>,
+    #[serde(borrow, rename = "_source")]
+    source: Option<&'a RawValue>,
     error: Option<FoundError>,
 }
 
@@ -135,15 +151,18 @@ impl Earlier {
             operation,
             plain: Mutex::default(),
             is_told: AtomicBool::new(false),
+            is_told_of_conflicts: AtomicBool::new(false),
         }
     }
 
-    /// Those of the documents, each with the time since when it may be there, that are there; ascending.
+    /// Those of the documents, each with the time since when it may be there, that are there; ascending. With `compared`, what
+    /// is there must be the same.
     pub(super) async fn find<W: Wire>(
         &self,
         wire: &W,
         bulk: &Bulk,
         documents: &[(u32, Timestamp)],
+        compared: bool,
     ) -> Result<Vec<u32>, Trouble> {
         let mut found = Vec::new();
         for (name, mut asked) in self.by_name(bulk, documents) {
@@ -156,43 +175,40 @@ impl Earlier {
             }
             let since = asked.since.unwrap_or(Timestamp::MIN);
             for index in written_since(&indices, since) {
-                let there = self.in_index(wire, index, &asked.documents, false).await?;
-                let there = there.unwrap_or_default();
-                found.extend(there.iter().map(|(place, _)| *place));
-                asked
-                    .documents
-                    .retain(|(place, _)| there.iter().all(|(known, _)| known != place));
+                let (there, withheld) = self
+                    .in_index(wire, index, &asked.documents, compared.then_some(bulk))
+                    .await?;
+                if let Some(reason) = withheld {
+                    self.tell(index, &reason);
+                }
+                let there = there.same;
+                asked.documents.retain(|(place, _)| !there.contains(place));
+                found.extend(there);
             }
         }
         found.sort_unstable();
         Ok(found)
     }
 
-    /// Those of the documents, by their places, that are there with all that is sent; none if we may not look. A pipeline may
-    /// have added more to them.
-    pub(super) async fn same<W: Wire>(
-        &self,
-        wire: &W,
-        bulk: &Bulk,
-        places: &[u32],
-    ) -> Result<Option<Vec<u32>>, Trouble> {
+    /// What is stored where documents go to now.
+    pub(super) async fn stored<W: Wire>(&self, wire: &W, bulk: &Bulk, places: &[u32]) -> Result<Stored, Trouble> {
         let documents: Vec<_> = places.iter().map(|place| (*place, Timestamp::MIN)).collect();
-        let mut same = Vec::new();
+        let mut stored = Stored::default();
         for (name, asked) in self.by_name(bulk, &documents) {
             let index = match self.holder(wire, &name).await? {
                 Holder::One => name,
                 Holder::Many(mut indices) => indices.pop().map_or(name, |(_, index)| index),
             };
-            let Some(there) = self.in_index(wire, &index, &asked.documents, true).await? else {
-                return Ok(None);
-            };
-            same.extend(there.into_iter().filter_map(|(place, source)| {
-                let sent: Value = serde_json::from_slice(bulk.source(place)).ok()?;
-                holds(&source?, &sent).then_some(place)
-            }));
+            let (there, withheld) = self.in_index(wire, &index, &asked.documents, Some(bulk)).await?;
+            if let Some(reason) = withheld {
+                self.tell_of_conflicts(&index, &reason);
+            }
+            stored.same.extend(there.same);
+            stored.others.extend(there.others);
         }
-        same.sort_unstable();
-        Ok(Some(same))
+        stored.same.sort_unstable();
+        stored.others.sort_unstable();
+        Ok(stored)
     }
 
     fn by_name(&self, bulk: &Bulk, documents: &[(u32, Timestamp)]) -> BTreeMap<String, Asked> {
@@ -260,28 +276,26 @@ impl Earlier {
         Ok(Holder::Many(indices))
     }
 
-    /// Those of the documents that are in an index, with their sources if these are wanted; none if we may not look.
+    /// Those of the documents that are in an index, and why some of them may not be looked at. Only if there is a bulk to compare
+    /// with are any others than the same.
     async fn in_index<W: Wire>(
         &self,
         wire: &W,
         index: &str,
         documents: &[(u32, Value)],
-        with_source: bool,
-    ) -> Result<Option<Vec<(u32, Option<Value>)>>, Trouble> {
-        let path = format!("/{}/_mget?_source={with_source}", in_path(index));
-        let mut there = Vec::new();
-        for some in documents.chunks(DOCUMENTS_MAX) {
+        compared_with: Option<&Bulk>,
+    ) -> Result<(Stored, Option<String>), Trouble> {
+        let path = format!("/{}/_mget?_source={}", in_path(index), compared_with.is_some());
+        let mut there = Stored::default();
+        for some in questions(documents, compared_with) {
             let asked: Vec<_> = some.iter().map(|(_, document)| document).collect();
             let body = json!({"docs": asked}).to_string();
             let reply = match ask(wire, &path, Some(body.into())).await? {
                 Given::Value(reply) => reply,
-                Given::Nothing => return Ok(Some(there)),
-                Given::Withheld(reason) => {
-                    self.tell(index, &reason);
-                    return Ok(None);
-                }
+                Given::Nothing => return Ok((there, None)),
+                Given::Withheld(reason) => return Ok((there, Some(reason))),
             };
-            let found = serde_json::from_slice::<Found>(&reply.body)
+            let found = serde_json::from_slice::<Found<'_>>(&reply.body)
                 .ok()
                 .filter(|found| found.docs.len() == some.len());
             let Some(Found { docs }) = found else {
@@ -295,12 +309,19 @@ impl Earlier {
             };
             for ((place, _), document) in some.iter().zip(docs) {
                 match document.error {
-                    None if document.found => there.push((*place, document.source)),
+                    None if document.found => match (compared_with, document.source) {
+                        (None, _) => there.same.push(*place),
+                        (Some(bulk), Some(source)) if stored::has_all(source, bulk.source(*place)) => {
+                            there.same.push(*place);
+                        }
+                        (Some(_), Some(_)) => there.others.push(*place),
+                        // The index keeps no sources.
+                        (Some(_), None) => {}
+                    },
                     None => {}
                     Some(error) if error.kind == "index_not_found_exception" => {}
                     Some(error) if ["security_exception", "index_closed_exception"].contains(&error.kind.as_str()) => {
-                        self.tell(index, &judge::words(400, &error.kind, &error.reason));
-                        return Ok(None);
+                        return Ok((there, Some(judge::words(400, &error.kind, &error.reason))));
                     }
                     Some(error) => {
                         return Err(Trouble {
@@ -311,7 +332,7 @@ impl Earlier {
                 }
             }
         }
-        Ok(Some(there))
+        Ok((there, None))
     }
 
     /// Says once that something can't be looked at.
@@ -319,8 +340,17 @@ impl Earlier {
         if !self.is_told.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "cannot look for what an earlier attempt left in `{index}`, so that a record that was sent before a rollover may be \
-                 there twice, and a record may be taken for another one that has its _id: {reason}: grant the privileges `read` and \
-                 `view_index_metadata` there"
+                 there twice: {reason}: grant the privileges `read` and `view_index_metadata` there"
+            );
+        }
+    }
+
+    /// The same, where that makes conflicts.
+    fn tell_of_conflicts(&self, index: &str, reason: &str) {
+        if !self.is_told_of_conflicts.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "cannot look at what is in `{index}`, so that a record that is there already counts as conflicting, though it may be \
+                 itself: {reason}: grant the privilege `read` there, or give --es-on-conflict keep"
             );
         }
     }
@@ -330,14 +360,23 @@ impl Earlier {
     }
 }
 
-/// Whether a stored value has all that was sent, and has it as it was sent.
-fn holds(stored: &Value, sent: &Value) -> bool {
-    match (stored, sent) {
-        (Value::Object(stored), Value::Object(sent)) => sent
-            .iter()
-            .all(|(name, value)| stored.get(name).is_some_and(|stored| holds(stored, value))),
-        (stored, sent) => stored == sent,
-    }
+/// Documents, as many as are asked for at once. Where sources come back, that is as many as have so many bytes as they were
+/// sent, or one that has more: what is there is most likely the same, and as large.
+fn questions<'a>(documents: &'a [(u32, Value)], compared_with: Option<&Bulk>) -> Vec<&'a [(u32, Value)]> {
+    let Some(bulk) = compared_with else {
+        return documents.chunks(DOCUMENTS_MAX).collect();
+    };
+    let mut bytes = 0;
+    let is_next = |_: &(u32, Value), (place, _): &(u32, Value)| {
+        bytes += bulk.source(*place).len();
+        let fits = bytes < SOURCES_BYTES_MAX;
+        if !fits {
+            bytes = bulk.source(*place).len();
+        }
+        fits
+    };
+    let of_a_size = documents.chunk_by(is_next);
+    of_a_size.flat_map(|some| some.chunks(DOCUMENTS_MAX)).collect()
 }
 
 /// The indices behind a data stream or an alias; none if the name is an index'.
@@ -409,21 +448,6 @@ mod tests {
         let soon = at(3) + SignedDuration::from_mins(10);
         assert_eq!(written_since(&indices, soon).count(), 3);
         assert_eq!(written_since(&indices, Timestamp::MIN).count(), 3);
-    }
-
-    #[test]
-    fn what_is_stored_may_have_more_fields_than_were_sent_and_no_others() {
-        let sent = json!({"a": 1, "b": {"c": [1, 2]}});
-        for (stored, is_held) in [
-            (json!({"a": 1, "b": {"c": [1, 2]}}), true),
-            (json!({"b": {"d": 3, "c": [1, 2]}, "a": 1, "ingested": "now"}), true),
-            (json!({"a": 2, "b": {"c": [1, 2]}}), false),
-            (json!({"a": 1, "b": {"c": [1, 2, 3]}}), false),
-            (json!({"a": 1}), false),
-            (json!(null), false),
-        ] {
-            assert_eq!(holds(&stored, &sent), is_held, "{stored}");
-        }
     }
 
     #[test]

@@ -70,56 +70,6 @@ fn a_document_that_a_failure_store_has_is_not_where_it_was_to_go() {
 }
 
 #[test]
-fn two_records_with_one_id_are_a_conflict_that_the_user_decides_about() {
-    each(|endpoint, api| {
-        let records: Vec<_> = (0..6).map(|n| format!(r#"{{"id":"{}","n":{n}}}"#, n % 3)).collect();
-        for (what, exceptions, first) in [("dead-letter", 3, 0), ("keep", 3, 0), ("replace", 3, 3)] {
-            let index = api.new_name(what);
-            let flags = format!("--es-url {endpoint} --es-index {index} --es-id field:id --es-on-conflict {what}");
-            let mut sink = Sink::must_connect(&flags);
-            let delivered = sink.send("a", &records);
-            assert_eq!((delivered.end, delivered.exceptions.len()), (End::Done, exceptions));
-            for (place, verdict) in delivered.exceptions {
-                let is_right = match what {
-                    "dead-letter" => {
-                        matches!(&verdict, Verdict::Conflict { reason } if reason.contains(&format!("`{}`", place - 3)))
-                    }
-                    "keep" => verdict == Verdict::Duplicate,
-                    _ => verdict == Verdict::Updated,
-                };
-                assert!(is_right, "{what}, {place}: {verdict:?}");
-            }
-            api.refresh(&index);
-            assert_eq!(api.count(&index), 3);
-            assert_eq!(api.document(&index, "0"), Some(json!({"id": "0", "n": first})));
-        }
-    });
-}
-
-#[test]
-fn a_conflict_is_told_again_when_the_item_is_delivered_again() {
-    each(|endpoint, api| {
-        let index = api.new_name("again");
-        let other = json!({"id": "1", "n": "another"}).to_string();
-        api.bulk(&index, &format!("{{\"create\":{{\"_id\":\"1\"}}}}\n{other}\n"));
-        let mut sink = Sink::must_connect(&format!("--es-url {endpoint} --es-index {index} --es-id field:id"));
-        let records: Vec<_> = (0..3).map(|n| format!(r#"{{"id":"{n}","n":"ours"}}"#)).collect();
-        let places = |delivered: &Delivered| {
-            let conflicts = delivered.exceptions.iter();
-            let conflicts = conflicts.filter(|(_, verdict)| matches!(verdict, Verdict::Conflict { .. }));
-            conflicts.map(|(place, _)| *place).collect::<Vec<_>>()
-        };
-        let first = sink.send("a", &records);
-        assert_eq!((places(&first), first.exceptions.len()), (vec![1], 1), "{first:?}");
-        // Its worker died before anybody could know.
-        let (mut bulk, _) = sink.bulk("a", &records, false);
-        bulk.sent_since = vec![Some(jiff::Timestamp::now())];
-        let second = sink.deliver(&bulk);
-        assert_eq!((places(&second), second.exceptions.len()), (vec![1], 3), "{second:?}");
-    });
-}
-
-#[test]
 fn a_cluster_that_has_no_room_for_another_index_stops_the_work() {
     let server = Server::start(&Settings::default().set("cluster.max_shards_per_node", "1"));
     let mut sink = Sink::must_connect(&format!("--es-url {} --es-index full-{{+yyyy}}", server.endpoint()));
@@ -169,7 +119,7 @@ fn a_target_that_makes_up_its_ids_itself_is_told_of() {
                 },
             }),
         );
-        let now = jiff::Timestamp::now();
+        let now = Timestamp::now();
         let records = [format!(r#"{{"@timestamp":"{now}","host":"a"}}"#)];
         let flags = format!("--es-url {} --es-data-stream {stream}", server.endpoint());
         let mut sink = Sink::must_connect(&flags);
@@ -199,5 +149,50 @@ fn a_field_that_an_id_is_read_from_may_have_a_name_that_no_document_may_have() {
         assert_eq!(sink.send("a", &records), all_taken());
         api.refresh(&index);
         assert_eq!(api.document(&index, "65a0"), Some(json!({"v": 1})));
+    });
+}
+
+/// The pieces of text of docs/elasticsearch.md in this language that speak of all documents of one object.
+fn documented(language: &str) -> String {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/elasticsearch.md");
+    let page = std::fs::read_to_string(page).expect("the page is there");
+    let section = page
+        .split_once("**All documents of one object.**")
+        .expect("they are spoken of")
+        .1;
+    let block = section
+        .split_once(&format!("```{language}\n"))
+        .expect("there is such a piece")
+        .1;
+    block.split_once("```").expect("it ends").0.to_owned()
+}
+
+#[test]
+fn all_documents_of_one_object_are_found_as_the_page_says() {
+    let start = |object: &str| format!("{}-", pf_work::identity::prefix(&item(object)));
+    let query = |object: &str| documented("json").replace("CHARACTERS-", &start(object));
+    for server in [OpenSearch::shared(), OpenSearch::shared_2()] {
+        let (endpoint, api) = (server.endpoint(), server.api());
+        let index = api.new_name("found");
+        let mut sink = Sink::must_connect(&format!("--es-url {endpoint} --es-index {index}"));
+        for (object, records) in [("a", 40), ("b", 3)] {
+            assert_eq!(sink.send(object, &numbered(0..records)), all_taken());
+            api.refresh(&index);
+            let (status, found) = api.request("POST", &format!("/{index}/_count"), &query(object));
+            assert_eq!((status, &found["count"]), (200, &json!(records)), "{found}");
+        }
+        let (status, deleted) = api.request("POST", &format!("/{index}/_delete_by_query"), &query("a"));
+        assert_eq!((status, &deleted["deleted"]), (200, &json!(40)), "{deleted}");
+        api.refresh(&index);
+        assert_eq!(api.count(&index), 3);
+    }
+    // What is not said there, as no server takes it. The distribution of Elasticsearch that tests have is without ES|QL.
+    each(|endpoint, api| {
+        let index = api.new_name("prefix");
+        let mut sink = Sink::must_connect(&format!("--es-url {endpoint} --es-index {index}"));
+        assert_eq!(sink.send("a", &numbered(0..3)), all_taken());
+        let query = json!({"query": {"prefix": {"_id": start("a")}}}).to_string();
+        let (status, answer) = api.request("POST", &format!("/{index}/_count"), &query);
+        assert_eq!(status, 400, "{answer}");
     });
 }

@@ -1,16 +1,8 @@
 //! Data streams and aliases that roll over between two attempts at one item.
 
-use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
-
-/// Delivers records once more, as those of an item that somebody began at some time.
-fn send_again(sink: &mut Sink, object: &str, records: &[String]) -> Delivered {
-    let (mut bulk, _) = sink.bulk(object, records, false);
-    bulk.sent_since = vec![Some(Timestamp::now())];
-    sink.deliver(&bulk)
-}
 
 fn all_are_duplicates(delivered: &Delivered, documents: usize) {
     assert_eq!(delivered.end, End::Done);
@@ -36,12 +28,12 @@ fn a_record_that_is_delivered_again_after_a_rollover_is_there_once() {
             assert_eq!(sink.send("a", &numbered(0..1000)), all_taken());
             for _ in 0..2 {
                 api.must("POST", &format!("/{name}/_rollover"), &json!({}));
-                all_are_duplicates(&send_again(&mut sink, "a", &numbered(0..1000)), 1000);
+                all_are_duplicates(&sink.send_again("a", &numbered(0..1000)), 1000);
             }
             // What was not there yet goes to the index that is written to now.
-            let delivered = send_again(&mut sink, "a", &numbered(0..1200));
+            let delivered = sink.send_again("a", &numbered(0..1200));
             assert_eq!((delivered.end, delivered.exceptions.len()), (End::Done, 1000));
-            all_are_duplicates(&send_again(&mut sink, "a", &numbered(0..1200)), 1200);
+            all_are_duplicates(&sink.send_again("a", &numbered(0..1200)), 1200);
             api.refresh(name);
             assert_eq!(api.count(name), 1200, "{name}");
         }
@@ -64,6 +56,6 @@ fn documents_are_looked_for_by_their_own_routing() {
         let records: Vec<_> = (0..50).map(|number| format!(r#"{{"tenant":{number}}}"#)).collect();
         assert_eq!(sink.send("a", &records), all_taken());
         api.must("POST", &format!("/{alias}/_rollover"), &json!({}));
-        all_are_duplicates(&send_again(&mut sink, "a", &records), 50);
+        all_are_duplicates(&sink.send_again("a", &records), 50);
     });
 }

@@ -5,14 +5,12 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use jiff::Timestamp;
-
 use super::{Delivery, Doubt, Ids, Progress};
 use crate::indexer::{
     bulk::{Bulk, OnConflict, Verdict},
     elasticsearch::{
         answer::{Answer, Exception, Said},
-        earlier,
+        earlier::{self, Stored},
         judge::{self, Judgement},
         part::Part,
         wire::Wire,
@@ -30,7 +28,8 @@ pub(super) struct Sorted {
     pub(super) again: Vec<u32>,
     pub(super) reason: String,
     pub(super) refused: Option<String>,
-    /// By their places in the bulk: their ids are there, be it by an attempt of which no answer came, be it by another record.
+    /// By their places in the bulk: their ids are there, be it by an attempt of which no answer came or by an earlier delivery, be
+    /// it by another record.
     pub(super) contested: Vec<u32>,
 }
 
@@ -45,7 +44,7 @@ impl<W: Wire> Delivery<'_, W> {
     /// Documents that have the address of one before them, where addresses are made of the records' own values.
     pub(super) fn twins(&self, bulk: &Bulk) -> HashMap<u32, u32> {
         let mut twins = HashMap::new();
-        if !matches!(self.rules.ids, Ids::Records(OnConflict::DeadLetter)) {
+        if !self.may_be_anothers() {
             return twins;
         }
         let mut known: HashMap<&[u8], u32> = HashMap::with_capacity(bulk.documents.len());
@@ -195,25 +194,24 @@ impl<W: Wire> Delivery<'_, W> {
         }));
     }
 
+    /// Whether an `_id` that is there may be another record's, and it matters.
+    pub(super) fn may_be_anothers(&self) -> bool {
+        matches!(self.rules.ids, Ids::Records(OnConflict::DeadLetter))
+    }
+
     /// A document whose `_id` is there, by its place in the bulk.
     fn exists(&self, bulk: &Bulk, place: u32, was_open: bool, sorted: &mut Sorted, progress: &mut Progress) {
-        let is_conflict = matches!(self.rules.ids, Ids::Records(OnConflict::DeadLetter));
-        if let Some(twin) = progress.twins.get(&place).filter(|_| is_conflict) {
+        if !self.may_be_anothers() {
+            self.shared.metrics.duplicate.inc();
+            progress.exceptions.push((place, Verdict::Duplicate));
+        } else if let Some(twin) = progress.twins.get(&place) {
             let ordinal = bulk.documents[*twin as usize].ordinal;
             self.conflict(bulk, place, &format!("the record at {ordinal} has it"), progress);
-        } else if !is_conflict || bulk.sent_since(place) == Some(Timestamp::MIN) {
-            // In a run after the first all of them are there.
-            self.duplicate(place, progress);
         } else if was_open || bulk.sent_since(place).is_some() {
             sorted.contested.push(place);
         } else {
             self.conflict(bulk, place, "what is there has it", progress);
         }
-    }
-
-    fn duplicate(&self, place: u32, progress: &mut Progress) {
-        self.shared.metrics.duplicate.inc();
-        progress.exceptions.push((place, Verdict::Duplicate));
     }
 
     fn conflict(&self, bulk: &Bulk, place: u32, whose: &str, progress: &mut Progress) {
@@ -223,22 +221,22 @@ impl<W: Wire> Delivery<'_, W> {
         progress.exceptions.push((place, Verdict::Conflict { reason }));
     }
 
-    /// Whether contested documents are there by an attempt of ours of which no answer came, or by an earlier delivery: then they are
-    /// there as they were sent. Where that can't be seen now, they are sent again, to be answered so once more. Where we may not
-    /// look, what was delivered before counts as our own.
+    /// Whether contested documents are there by an attempt of ours, of which no answer came or which a worker made that has
+    /// died: then all values that they were sent with are there. Where that can't be seen now, they are sent again, to be
+    /// answered so once more.
     pub(super) async fn contested(&self, bulk: &Bulk, part: &Part, sorted: &mut Sorted, progress: &mut Progress) {
         let contested = std::mem::take(&mut sorted.contested);
-        match self.shared.earlier.same(self.wire, bulk, &contested).await {
-            Ok(same) => {
+        match self.shared.earlier.stored(self.wire, bulk, &contested).await {
+            Ok(Stored { same, others }) => {
                 for place in contested {
-                    let is_ours = match &same {
-                        Some(same) => same.binary_search(&place).is_ok(),
-                        None => bulk.sent_since(place).is_some(),
-                    };
-                    if is_ours {
-                        self.duplicate(place, progress);
-                    } else {
+                    if same.binary_search(&place).is_ok() {
+                        self.shared.metrics.duplicate.inc();
+                        progress.exceptions.push((place, Verdict::Duplicate));
+                    } else if others.binary_search(&place).is_ok() {
                         self.conflict(bulk, place, "what is there has it, and is something else", progress);
+                    } else {
+                        let whose = "what is there has it, and can't be looked at: it may be this record";
+                        self.conflict(bulk, place, whose, progress);
                     }
                 }
             }

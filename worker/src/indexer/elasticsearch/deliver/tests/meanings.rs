@@ -87,34 +87,102 @@ async fn an_id_that_is_there_on_a_first_delivery_is_another_records_if_it_is_a_v
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_id_that_is_there_on_a_later_delivery_is_the_record_itself_if_it_says_the_same() {
-    let wire = MadeUp::new(1, Faults::default());
-    with(&wire, &shared(8), BY_RECORD, &named(&[7, 8])).await;
-    // Another record has this one, and is something else.
-    wire.state.lock().unwrap().documents.insert(5, 1000);
-    let mut bulk = named(&[7, 8, 8, 9, 5]);
+/// The same documents as those of an item that somebody began.
+fn begun(mut bulk: Bulk) -> Bulk {
     bulk.sent_since = vec![Some(Timestamp::UNIX_EPOCH)];
-    let delivered = with(&wire, &shared(8), BY_RECORD, &bulk).await;
-    let conflict = |reason: &str| Verdict::Conflict {
-        reason: reason.to_owned(),
+    bulk
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_is_there_on_a_later_delivery_is_the_records_own_only_if_the_same_is_stored() {
+    let wire = MadeUp::new(1, Faults::default());
+    let anothers = [(3, 1000), (4, 0)];
+    wire.state.lock().unwrap().documents.extend(anothers);
+    // The first delivery finds them there, and dies before it says so.
+    let records = [0, 1, 2, 3, 4, 1];
+    with(&wire, &shared(8), BY_RECORD, &named(&records[..4])).await;
+    let shared = shared(8);
+    let delivered = with(&wire, &shared, BY_RECORD, &begun(named(&records))).await;
+    let conflict = |place, reason: &str| {
+        let reason = reason.to_owned();
+        (place, Verdict::Conflict { reason })
     };
+    let is_else = "what is there has it, and is something else";
     assert_eq!(
         delivered.exceptions,
         [
             (0, Verdict::Duplicate),
             (1, Verdict::Duplicate),
-            (2, conflict("another record has the _id `8`: the record at 10 has it")),
-            (
-                4,
-                conflict("another record has the _id `5`: what is there has it, and is something else")
-            ),
+            (2, Verdict::Duplicate),
+            conflict(3, &format!("another record has the _id `3`: {is_else}")),
+            conflict(4, &format!("another record has the _id `4`: {is_else}")),
+            conflict(5, "another record has the _id `1`: the record at 10 has it"),
         ]
     );
-    // In a run after the first all of them are there, and nobody asks.
-    bulk.sent_since = vec![Some(Timestamp::MIN)];
-    let delivered = with(&wire, &shared(8), BY_RECORD, &bulk).await;
-    assert_eq!(delivered.exceptions[4], (4, Verdict::Duplicate));
+    let counted = [&shared.metrics.duplicate, &shared.metrics.conflicting].map(GenericCounter::get);
+    assert_eq!(counted, [3, 3]);
+    // Where what is there stays, or can't be another record, nobody looks.
+    let looks = || wire.state.lock().unwrap().looks;
+    let before = looks();
+    for ids in [Ids::Records(OnConflict::Keep), Ids::Places] {
+        let delivered = with(
+            &wire,
+            &super::shared(8),
+            Rules { ids, ..RULES },
+            &begun(named(&records)),
+        )
+        .await;
+        let duplicates: Vec<_> = (0..6).map(|place| (place, Verdict::Duplicate)).collect();
+        assert_eq!(delivered.exceptions, duplicates, "{ids:?}");
+    }
+    assert_eq!(looks(), before + 2, "they ask only what is behind the name");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_is_there_and_can_t_be_looked_at_on_a_later_delivery_is_loud() {
+    let mut wire = MadeUp::new(1, Faults::default());
+    with(&wire, &shared(8), BY_RECORD, &named(&[7])).await;
+    wire.is_closed_to_looks = true;
+    let delivered = with(&wire, &shared(8), BY_RECORD, &begun(named(&[7, 8]))).await;
+    let reason = "another record has the _id `7`: what is there has it, and can't be looked at: it may be this record";
+    let reason = reason.to_owned();
+    assert_eq!(delivered.exceptions, [(0, Verdict::Conflict { reason })]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_record_in_an_index_that_is_not_written_to_any_more_takes_no_records_place() {
+    let mut wire = MadeUp::new(1, Faults::default());
+    wire.rolls_before = vec![2];
+    wire.state.lock().unwrap().documents.insert(1, 1000);
+    with(&wire, &shared(8), BY_RECORD, &named(&[0])).await;
+    let delivered = with(&wire, &shared(8), BY_RECORD, &begun(named(&[0, 1]))).await;
+    assert_eq!(delivered.exceptions, [(0, Verdict::Duplicate)]);
+    assert_eq!(wire.state.lock().unwrap().documents, [(1, 1)].into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn stored_documents_are_compared_a_few_at_a_time_and_whatever_fails_meanwhile() {
+    for seed in 0..50 {
+        let faults = Faults {
+            unwell: 0.3,
+            ..Faults::default()
+        };
+        let wire = MadeUp::new(seed, faults);
+        let sizes = [600_000; 5];
+        let whole = |bulk: &Bulk| bulk.body.len();
+        let documents = bulk(&sizes);
+        assert!(whole(&documents) > 2 << 20);
+        with(&wire, &shared(8), BY_RECORD, &documents).await;
+        wire.state.lock().unwrap().documents.insert(2, 1);
+        let before = wire.state.lock().unwrap().looks;
+        let delivered = with(&wire, &shared(8), BY_RECORD, &begun(bulk(&sizes))).await;
+        assert_eq!(delivered.end, End::Done, "seed {seed}");
+        for (place, verdict) in &delivered.exceptions {
+            assert_eq!(matches!(verdict, Verdict::Conflict { .. }), *place == 2, "seed {seed}");
+        }
+        assert_eq!(delivered.exceptions.len(), 5, "seed {seed}");
+        assert!(wire.state.lock().unwrap().looks - before >= 5, "one for each of these");
+    }
 }
 
 #[tokio::test(start_paused = true)]
