@@ -21,6 +21,7 @@ use crate::{
     numbering::{Numbering, Offered, Terms},
     outlet::Outlet,
     plan::KeptJob,
+    redrive::come_back,
 };
 
 /// Items in a part, about: some hundred kilobytes as stored, some megabytes in memory.
@@ -130,7 +131,10 @@ impl Recording {
         if first >= end {
             return Ok(true);
         }
-        let settled = self.state.ledger().await?.settled();
+        let reader = self.state.read_ledger().await?;
+        let ledger = reader.union().await?;
+        let known = self.state.returns(&reader, &ledger).await?;
+        let settled = ledger.settled();
         let mut manifest = self.state.read_manifest(first).await?;
         let mut count = 0;
         while let Some(mut items) = manifest.next().await? {
@@ -138,6 +142,7 @@ impl Recording {
             // The books may have been taken over since they were written.
             for item in &mut items {
                 item.life = self.life();
+                come_back(item, known.get(&item.seq).copied());
             }
             count += items.len();
             if !outlet.offer(items).await? {

@@ -180,7 +180,12 @@ fn a_second_run_offers_what_is_not_settled_and_lists_nothing() {
         "{}",
         second.stderr
     );
-    assert_eq!(second.items[0], first.items[1], "an item stays as it was");
+    assert_eq!(second.items[0]["returns"], 1, "it may have been worked on");
+    assert_eq!(
+        but_for_returns(&second.items[0]),
+        first.items[1],
+        "otherwise an item stays as it was"
+    );
     assert!(
         second.stderr.contains("listed to its end by an earlier run"),
         "{}",
@@ -190,6 +195,13 @@ fn a_second_run_offers_what_is_not_settled_and_lists_nothing() {
     assert!(place.run(&[]).items.is_empty());
 }
 
+/// An item without how often it was offered again.
+fn but_for_returns(item: &Value) -> Value {
+    let mut item = item.clone();
+    item.as_object_mut().unwrap().remove("returns");
+    item
+}
+
 /// Kills runs until one ends, and checks that the manifest is as one run would have made it.
 fn kill_and_go_on(place: &Place, flags: &[&str], stops: &[usize], expected: u64) {
     let mut offered: BTreeMap<u64, Value> = BTreeMap::new();
@@ -197,6 +209,7 @@ fn kill_and_go_on(place: &Place, flags: &[&str], stops: &[usize], expected: u64)
     for stop in stops {
         for item in place.run_and_kill(flags, *stop) {
             let seq = item["seq"].as_u64().unwrap();
+            let item = but_for_returns(&item);
             let known = offered.insert(seq, item.clone());
             assert!(known.is_none_or(|known| known == item), "a number is never given twice");
         }
