@@ -1,7 +1,7 @@
 //! What a run did, counted by its tasks while they work and told once at the end.
 
 use std::sync::{
-    Mutex,
+    Arc, Mutex,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
@@ -27,7 +27,7 @@ pub(crate) struct Counts {
     in_state: AtomicU64,
     hidden: AtomicU64,
     empty: AtomicU64,
-    archived: AtomicU64,
+    archived: Arc<AtomicU64>,
     by_pattern: AtomicU64,
     by_size: AtomicU64,
     by_time: AtomicU64,
@@ -103,6 +103,11 @@ impl Counts {
     /// How many objects were left out because they are archived.
     pub(crate) fn archived(&self) -> u64 {
         self.archived.load(Relaxed)
+    }
+
+    /// The same while the listing goes on.
+    pub(crate) fn archived_so_far(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.archived)
     }
 
     /// Counts objects that lie where the expression has only folders.

@@ -21,8 +21,8 @@ struct Letter {
     uri: String,
     etag: Option<String>,
     range: Option<ByteRange>,
-    /// Offered anew, perhaps as the object was by then.
-    is_redriven: bool,
+    /// With any it was offered anew, perhaps as the object was by then.
+    returns: u32,
     reason: Arc<str>,
 }
 
@@ -47,7 +47,7 @@ impl GivenUp {
                 uri: item.uri,
                 etag: item.etag,
                 range: item.range,
-                is_redriven: item.returns > 0,
+                returns: item.returns,
                 reason,
             });
         }
@@ -62,12 +62,20 @@ impl GivenUp {
 
     /// Why the item is in the queue, if it is. A number alone is not enough.
     pub(crate) fn reason(&self, item: &WorkItem) -> Option<&str> {
-        let of_item = |letter: &&Letter| {
+        Some(&self.letters(item).next()?.reason)
+    }
+
+    /// How often the item had come back when it was given up, the last time.
+    pub(crate) fn returns(&self, item: &WorkItem) -> Option<u32> {
+        self.letters(item).map(|letter| letter.returns).max()
+    }
+
+    fn letters(&self, item: &WorkItem) -> impl Iterator<Item = &Letter> {
+        let all = self.letters.get(&item.seq).into_iter().flatten();
+        all.filter(|letter| {
             let is_same_version = letter.etag == item.etag && letter.range == item.range;
-            letter.uri == item.uri && (is_same_version || letter.is_redriven)
-        };
-        let letter = self.letters.get(&item.seq)?.iter().find(of_item)?;
-        Some(&letter.reason)
+            letter.uri == item.uri && (is_same_version || letter.returns > 0)
+        })
     }
 }
 
@@ -88,8 +96,7 @@ mod tests {
         }
     }
 
-    /// Whether a letter of this item gives up the manifest's.
-    fn counts(letter: WorkItem, lives: &[&str]) -> bool {
+    fn given_up(letters: impl IntoIterator<Item = WorkItem>, lives: &[&str]) -> GivenUp {
         let books = Books {
             lives: lives
                 .iter()
@@ -100,15 +107,32 @@ mod tests {
                 })
                 .collect(),
         };
-        let letter = DeadLetter {
-            body: letter.to_json(),
-            item: Some(letter),
+        let letters = letters.into_iter().map(|item| DeadLetter {
+            body: item.to_json(),
+            item: Some(item),
             reason: "poison".to_owned(),
             worker: None,
+        });
+        let letters = letters.collect();
+        GivenUp::of("j", &books, Letters { letters, more: false })
+    }
+
+    /// Whether a letter of this item gives up the manifest's.
+    fn counts(letter: WorkItem, lives: &[&str]) -> bool {
+        given_up([letter], lives).reason(&item(None, "1")) == Some("poison")
+    }
+
+    #[test]
+    fn the_last_letter_knows_how_often_its_item_came_back() {
+        let letter = |returns| WorkItem {
+            returns,
+            ..item(Some("a"), "1")
         };
-        let letters = vec![letter];
-        let given_up = GivenUp::of("j", &books, Letters { letters, more: false });
-        given_up.reason(&item(None, "1")) == Some("poison")
+        let of_item = |letters: &[u32]| given_up(letters.iter().copied().map(letter), &["a"]).returns(&item(None, "1"));
+        assert_eq!(
+            [of_item(&[]), of_item(&[0]), of_item(&[2, 5, 3])],
+            [None, Some(0), Some(5)]
+        );
     }
 
     #[test]

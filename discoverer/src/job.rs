@@ -107,6 +107,7 @@ impl Kept {
             job,
             s3_endpoint,
             region,
+            request_payer,
             sqs_dead_letter_queue_url,
             sqs_endpoint,
         } = args;
@@ -123,15 +124,15 @@ impl Kept {
                 Some(Box::new(options))
             }
         };
-        let storage = Storage::new(Options {
-            endpoint: s3_endpoint.clone(),
-            region: region.clone(),
+        let storage = Options {
+            endpoint: s3_endpoint,
+            region,
+            request_payer,
             ..Options::default()
-        });
-        let state = plan::state_dir(&state, &job, s3_endpoint, region)?;
+        };
         Ok(Self {
-            state,
-            storage,
+            state: plan::state_dir(&state, &job, storage.clone())?,
+            storage: Storage::new(storage),
             dead_letter_queue,
         })
     }

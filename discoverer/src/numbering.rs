@@ -32,6 +32,8 @@ pub(crate) struct Offered {
     pub(crate) objects: u64,
     /// Bytes of these objects, as stored.
     pub(crate) bytes: u64,
+    /// Objects that were left out because they are archived.
+    pub(crate) archived: u64,
     /// Whether the reader of the items went away before the end.
     pub(crate) reader_left: bool,
 }
@@ -43,6 +45,7 @@ impl From<Seal> for Offered {
             items: before.items,
             objects: before.objects,
             bytes: before.bytes,
+            archived: before.archived,
             reader_left: false,
         }
     }

@@ -150,9 +150,16 @@ impl Plan {
             args.owner.as_deref() != Some(""),
             "--owner: must say something, as `namespace/name uid` does"
         );
+        let storage = Options {
+            endpoint: args.s3_endpoint,
+            region: args.region,
+            anonymous: args.anonymous,
+            request_payer: args.request_payer,
+            ..Options::default()
+        };
         let state = if let Some(uri) = state {
             Some(KeptJob {
-                state: state_dir(&uri, &job, args.s3_endpoint.clone(), args.region.clone())?,
+                state: state_dir(&uri, &job, storage.clone())?,
                 flags,
                 owner: args.owner.unwrap_or_else(|| job.clone()),
                 resume: args.resume,
@@ -167,13 +174,7 @@ impl Plan {
             None
         };
         Ok(Self {
-            storage: Options {
-                endpoint: args.s3_endpoint,
-                region: args.region,
-                anonymous: args.anonymous,
-                request_payer: args.request_payer,
-                ..Options::default()
-            },
+            storage,
             root,
             partitioning,
             parallel_max: args.parallel_prefixes.into(),
@@ -237,16 +238,15 @@ fn deliveries(delivers: &[String], flags: &mut BTreeMap<String, String>) -> Resu
 }
 
 /// The documents of a job. Credentials are always sent: a state directory is never public.
-pub(crate) fn state_dir(uri: &str, job: &str, endpoint: Option<String>, region: Option<String>) -> Result<StateDir> {
+pub(crate) fn state_dir(uri: &str, job: &str, storage: Options) -> Result<StateDir> {
     let root: ObjectUri = uri.parse().context("--state")?;
     ensure!(!job.is_empty(), "--job: a name must not be empty");
-    address("--s3-endpoint", endpoint.as_deref())?;
-    let options = Options {
-        endpoint,
-        region,
-        ..Options::default()
+    address("--s3-endpoint", storage.endpoint.as_deref())?;
+    let signed = Options {
+        anonymous: false,
+        ..storage
     };
-    Ok(StateDir::new(Storage::new(options), &root, job))
+    Ok(StateDir::new(Storage::new(signed), &root, job))
 }
 
 /// That an endpoint, if there is one, is an address.

@@ -5,7 +5,11 @@
 //! more is one part at most, and no number is ever given twice. A job that was listed to its end may be listed again, for what
 //! is new since.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use pf_state::{Books, Claim, ManifestWriter, Seal, StateDir, manifest::Addition};
@@ -21,6 +25,7 @@ use crate::{
     numbering::{Numbering, Offered, Terms},
     outlet::Outlet,
     plan::KeptJob,
+    redrive::come_back,
 };
 
 /// Items in a part, about: some hundred kilobytes as stored, some megabytes in memory.
@@ -41,6 +46,8 @@ pub(crate) struct Recording {
     before: Seal,
     /// What earlier listings found.
     known: Known,
+    /// Archived objects that this run saw and the manifest was told of.
+    archived: u64,
 }
 
 impl Recording {
@@ -85,6 +92,7 @@ impl Recording {
             manifest,
             before,
             known,
+            archived: 0,
         })
     }
 
@@ -130,16 +138,18 @@ impl Recording {
         if first >= end {
             return Ok(true);
         }
-        let settled = self.state.ledger().await?.settled();
+        let reader = self.state.read_ledger().await?;
+        let ledger = reader.union().await?;
+        let known = self.state.returns(&reader, &ledger).await?;
+        let settled = ledger.settled();
         let mut manifest = self.state.read_manifest(first).await?;
         let mut count = 0;
         while let Some(mut items) = manifest.next().await? {
             items.retain(|item| !settled.contains(item.seq));
+            // The books may have been taken over since they were written.
             for item in &mut items {
-                // The books may have been taken over since they were written.
                 item.life = self.life();
-                // It may be in the queue, and even in the sink, all the same.
-                item.returns += 1;
+                come_back(item, known.get(&item.seq).copied());
             }
             count += items.len();
             if !outlet.offer(items).await? {
@@ -154,7 +164,14 @@ impl Recording {
     }
 
     /// Records and offers what arrives until there is no more, the bound is reached or the reader left.
-    pub(crate) async fn run(&mut self, pages: Receiver<Vec<Found>>, terms: Terms, outlet: &Outlet) -> Result<Offered> {
+    /// `archived` counts meanwhile what is left out because it is archived.
+    pub(crate) async fn run(
+        &mut self,
+        pages: Receiver<Vec<Found>>,
+        terms: Terms,
+        outlet: &Outlet,
+        archived: &AtomicU64,
+    ) -> Result<Offered> {
         let mut numbering = Numbering::after(terms, self.before.into());
         let mut age_max = FIRST_PART_AGE;
         let mut source = Source {
@@ -165,6 +182,7 @@ impl Recording {
         while let Some(addition) = source.part(&mut numbering, age_max).await {
             age_max = (age_max * 2).min(PART_AGE_MAX);
             let items = addition.items.clone();
+            self.see_archived(archived.load(Relaxed));
             self.manifest.add(addition).await.context("cannot write the manifest")?;
             if !outlet.offer(items).await? {
                 return Ok(Offered {
@@ -177,9 +195,11 @@ impl Recording {
         Ok(numbering.offered())
     }
 
-    /// Ends the manifest: everything was listed.
-    pub(crate) async fn seal(&mut self) -> Result<()> {
-        if self.is_again() && self.manifest.reached() == self.before {
+    /// Ends the manifest: everything was listed, and so many objects were left out because they are archived. How many that are
+    /// over all runs of the listing is what comes back.
+    pub(crate) async fn seal(&mut self, archived: u64) -> Result<u64> {
+        self.see_archived(archived);
+        if self.is_again() && self.manifest.reached().items == self.before.items {
             tracing::info!("nothing is new since the job was listed to its end");
         }
         let Seal {
@@ -187,9 +207,15 @@ impl Recording {
             parts,
             objects,
             bytes,
+            archived,
         } = self.manifest.seal().await.context("cannot seal the manifest")?;
-        tracing::info!(items, objects, bytes, parts, "the manifest is complete");
-        Ok(())
+        tracing::info!(items, objects, bytes, parts, archived, "the manifest is complete");
+        Ok(archived)
+    }
+
+    fn see_archived(&mut self, archived: u64) {
+        let more = archived - std::mem::replace(&mut self.archived, archived);
+        self.manifest.leave_out_archived(more);
     }
 
     async fn note_offered(&self, outlet: &Outlet, seq: u64) -> Result<()> {

@@ -1,10 +1,11 @@
 //! `redrive`: offers exactly the items that are missing or were given up again, or gives back the rejected records.
 
 mod as_they_are;
+mod places;
 mod records;
 
 use anyhow::Result;
-use jiff::Timestamp;
+use pf_work::WorkItem;
 
 use self::as_they_are::AsTheyAre;
 use crate::{job::Kept, outlet::Outlet, run::Outcome};
@@ -44,6 +45,7 @@ async fn items(job: &Kept, missing: bool, as_they_are: bool, outlet: &Outlet) ->
     let mut ledger = reader.union().await?;
     let given_up = job.given_up(reader.books()).await?;
     let life = reader.books().life().map(|life| life.id.clone());
+    let known = state.returns(&reader, &ledger).await?;
     let mut present = as_they_are.then(|| AsTheyAre::new(&job.storage));
     let mut manifest = state.read_manifest(0).await?;
     let mut offered = 0;
@@ -53,8 +55,8 @@ async fn items(job: &Kept, missing: bool, as_they_are: bool, outlet: &Outlet) ->
                 ledger.give_up(item.seq, reason.to_owned());
             }
             item.life.clone_from(&life);
-            // Records of it may be in the sink already.
-            item.returns += 1;
+            let known = known.get(&item.seq).copied();
+            come_back(item, known.max(given_up.returns(item)));
         }
         let is_wanted = |seq| {
             if missing {
@@ -68,10 +70,6 @@ async fn items(job: &Kept, missing: bool, as_they_are: bool, outlet: &Outlet) ->
             Some(present) => items = present.look(items, is_wanted).await?,
         }
         offered += items.len();
-        let enqueued_at = Timestamp::now();
-        for item in &mut items {
-            item.enqueued_at = enqueued_at;
-        }
         if !items.is_empty() && !outlet.offer(items).await? {
             tracing::info!(offered, "the reader of the items left before the end");
             return Ok(Outcome::Complete);
@@ -92,4 +90,10 @@ async fn items(job: &Kept, missing: bool, as_they_are: bool, outlet: &Outlet) ->
     } else {
         Outcome::LeftOut
     })
+}
+
+/// Makes an item of the manifest one that is offered again, of which it is known how often it came back at least: records of it
+/// may be in the sink already, since the time when it was first offered.
+pub(crate) fn come_back(item: &mut WorkItem, known: Option<u32>) {
+    item.returns = item.returns.max(known.unwrap_or_default()).saturating_add(1);
 }

@@ -1,6 +1,13 @@
 //! One run: the listing on one side, the writer on the other, a bounded channel between them.
 
-use std::{io, path::Path, sync::atomic::Ordering::Relaxed};
+use std::{
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use anyhow::{Context as _, Result, ensure};
 use pf_state::{Books, Seal};
@@ -135,7 +142,7 @@ async fn discover(plan: Plan, totals: Totals, health: &Health, shutdown: &Shutdo
         objects_max,
         totals,
     };
-    let writer = tokio::spawn(writer.write(receiver, terms));
+    let writer = tokio::spawn(writer.write(receiver, terms, counts.archived_so_far()));
 
     let listed = tokio::select! {
         listed = listing.run(&sender) => Some(listed),
@@ -144,7 +151,7 @@ async fn discover(plan: Plan, totals: Totals, health: &Health, shutdown: &Shutdo
     };
     // The writer ends when nobody can send any more.
     drop(sender);
-    let (offered, recording) = tokio::select! {
+    let (mut offered, recording) = tokio::select! {
         written = writer => written.context("the writer panicked")??,
         () = shutdown.aborted() => return Ok(Outcome::Interrupted),
     };
@@ -161,10 +168,11 @@ async fn discover(plan: Plan, totals: Totals, health: &Health, shutdown: &Shutdo
         return Ok(Outcome::Interrupted);
     };
     listed?;
+    offered.archived = counts.archived();
     if let Some(mut recording) = recording
         && !offered.reader_left
     {
-        recording.seal().await?;
+        offered.archived = recording.seal(offered.archived).await?;
     }
     if !offered.reader_left {
         summarise(summary.as_deref(), job, offered, books.as_ref()).await?;
@@ -205,6 +213,7 @@ async fn summarise(file: Option<&Path>, job: String, offered: Offered, books: Op
         items: offered.items,
         objects: offered.objects,
         object_bytes: offered.bytes,
+        archived: offered.archived,
     };
     summary::write(file, || discovered.to_json()).await
 }
@@ -238,10 +247,15 @@ impl Writer {
     }
 
     /// Records and writes what is found to where it goes, until there is no more.
-    async fn write(self, pages: mpsc::Receiver<Vec<Found>>, terms: Terms) -> Result<(Offered, Option<Recording>)> {
+    async fn write(
+        self,
+        pages: mpsc::Receiver<Vec<Found>>,
+        terms: Terms,
+        archived: Arc<AtomicU64>,
+    ) -> Result<(Offered, Option<Recording>)> {
         let Self { outlet, recording } = self;
         if let Some(mut recording) = recording {
-            let offered = recording.run(pages, terms, &outlet).await?;
+            let offered = recording.run(pages, terms, &outlet, &archived).await?;
             return Ok((offered, Some(recording)));
         }
         let offered = match outlet {
@@ -258,13 +272,18 @@ impl Writer {
 
 fn tell_of_earlier_run(recording: &Recording, reader_is_there: bool) {
     let Seal {
-        items, objects, bytes, ..
+        items,
+        objects,
+        bytes,
+        archived,
+        parts: _,
     } = recording.before();
     if reader_is_there {
         tracing::warn!(
             items,
             objects,
             bytes,
+            archived,
             "the job was listed to its end by an earlier run, so nothing new is looked for: --again adds what is new since, \
              and another --job begins anew"
         );

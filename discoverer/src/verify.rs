@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::Result;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use pf_state::{Ledger, LedgerReader, StateDir};
+use pf_state::{Books, Ledger, LedgerReader, StateDir};
 use pf_telemetry::report::text;
 use pf_work::{Counts, WorkItem};
 
@@ -48,14 +48,14 @@ pub(crate) async fn run(job: &Kept, allowed: &Allowed, summary_file: Option<&Pat
             if let Some(reason) = given_up.reason(&item)
                 && ledger.give_up(item.seq, reason.to_owned())
             {
-                moved.extend(item.etag.clone().map(|etag| (item.seq, etag)));
+                moved.push(item.clone());
             }
             if ledger.reasons.contains_key(&item.seq) {
                 uris.insert(item.seq, item.uri);
             }
         }
     }
-    ledger.counts += partial(state, moved).await?;
+    ledger.counts += partial(state, reader.books(), moved).await?;
     reader
         .standing(&coverage.wanted(), |settled| coverage.settled(&settled))
         .await?;
@@ -77,6 +77,12 @@ pub(crate) async fn run(job: &Kept, allowed: &Allowed, summary_file: Option<&Pat
     let wrong = report.what_is_wrong();
     if !wrong.is_empty() {
         tracing::warn!("{wrong}");
+    }
+    if report.archived > 0 {
+        tracing::warn!(
+            "{} objects are no part of the job because they are archived",
+            report.archived
+        );
     }
     if let Some(spent) = &report.budget_spent {
         tracing::error!("{spent}");
@@ -103,17 +109,29 @@ async fn not_kept(state: &StateDir, reader: &LedgerReader, ledger: &Ledger) -> R
     Ok(wanted.into_values().sum())
 }
 
-/// What became of records of items that nobody settled and that are given up all the same: the last checkpoint of each knows.
-async fn partial(state: &StateDir, moved: Vec<(u64, String)>) -> Result<Counts> {
+/// What became of records of items that nobody settled and that are given up all the same: the last checkpoint of each knows, if
+/// it is of that very item.
+async fn partial(state: &StateDir, books: &Books, moved: Vec<WorkItem>) -> Result<Counts> {
     let checkpoints = &state.checkpoints();
     let counts = stream::iter(moved)
-        .map(async |(seq, etag)| checkpoints.get(seq, &etag).await)
+        .map(async |item| -> Result<Counts> {
+            let Some(etag) = &item.etag else {
+                return Ok(Counts::default());
+            };
+            let found = checkpoints.get(item.seq, etag).await?;
+            // The books may have been taken over since, with what was done.
+            let own = found.filter(|found| {
+                let life = found.life.clone();
+                books.own(life.as_deref()) && found.is_of(&WorkItem { life, ..item.clone() })
+            });
+            Ok(own.map(|checkpoint| checkpoint.counts).unwrap_or_default())
+        })
         .buffer_unordered(CHECKPOINTS_AT_ONCE)
-        .try_fold(Counts::default(), async |mut sum, checkpoint| {
-            sum += checkpoint.map(|checkpoint| checkpoint.counts).unwrap_or_default();
+        .try_fold(Counts::default(), async |mut sum, counts| {
+            sum += counts;
             Ok(sum)
         });
-    Ok(counts.await?)
+    counts.await
 }
 
 /// The first objects that are not covered, by name.

@@ -4,6 +4,7 @@
 
 mod it {
     mod books;
+    mod cut_records;
     mod flat;
     mod job_state;
     mod kept;

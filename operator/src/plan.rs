@@ -74,7 +74,7 @@ impl Plan {
 
     /// The flags that it takes to find the same job's state and its dead-letter queue.
     pub fn books_arguments(&self) -> impl Iterator<Item = &String> {
-        let mut shared = vec!["--job=", "--state=", "--s3-endpoint=", "--region="];
+        let mut shared = vec!["--job=", "--state=", "--s3-endpoint=", "--region=", "--request-payer"];
         // What the redrive policy moved is found in the dead-letter queue alone.
         let dead_letters = "--sqs-dead-letter-queue-url=";
         let dead_letters = self.worker.iter().find(|argument| argument.starts_with(dead_letters));
@@ -165,20 +165,8 @@ pub fn plan(job: &IngestJob, settings: &Settings<'_>) -> Result<Plan, Vec<Compla
     flag(&mut plan.worker, "filter", where_.as_ref());
     document_arguments(source, settings, plan.has_queue, &mut plan.worker);
     worker_arguments(workers.as_ref(), settings, &mut plan);
-    if let Some(S3 {
-        bucket: _,
-        prefix: _,
-        region,
-        endpoint,
-        anonymous,
-    }) = &source.s3
-    {
-        s3_arguments(
-            region.as_ref(),
-            endpoint.as_ref(),
-            *anonymous == Some(true),
-            &mut plan.worker,
-        );
+    if let Some(s3) = &source.s3 {
+        s3_arguments(s3, &mut plan.worker);
     }
     if state.is_some() && settings.dead_letters.is_some() {
         let message = "keeps rejected records itself: leave out --dead-letters, or the state".to_owned();
@@ -250,15 +238,8 @@ fn discoverer_arguments(job: &IngestJob, source: &Source, settings: &Settings<'_
         flag(into, "job", job.metadata.name.as_deref());
     }
     flag(into, "uri", source_uri(source, settings));
-    if let Some(S3 {
-        bucket: _,
-        prefix: _,
-        region,
-        endpoint,
-        anonymous,
-    }) = s3
-    {
-        s3_arguments(region.as_ref(), endpoint.as_ref(), *anonymous == Some(true), into);
+    if let Some(s3) = s3 {
+        s3_arguments(s3, into);
     }
     flag(into, "partitioning", partitioning.as_ref());
     for filter in filters {
@@ -359,10 +340,19 @@ fn worker_arguments(workers: Option<&Workers>, settings: &Settings<'_>, plan: &m
     unused(pod_template.is_some(), "spec.workers.podTemplate");
 }
 
-fn s3_arguments(region: Option<&String>, endpoint: Option<&String>, anonymous: bool, into: &mut Vec<String>) {
-    flag(into, "region", region);
-    flag(into, "s3-endpoint", endpoint);
-    switch(into, "anonymous", Some(anonymous));
+fn s3_arguments(s3: &S3, into: &mut Vec<String>) {
+    let S3 {
+        bucket: _,
+        prefix: _,
+        region,
+        endpoint,
+        anonymous,
+        requester_pays,
+    } = s3;
+    flag(into, "region", region.as_ref());
+    flag(into, "s3-endpoint", endpoint.as_ref());
+    switch(into, "anonymous", *anonymous);
+    switch(into, "request-payer", *requester_pays);
 }
 
 /// A flag without a value, where it is asked for.

@@ -100,7 +100,8 @@ impl Queues {
         }
     }
 
-    /// Looks whether the queue that a job names can be used, by workers too: with a dead-letter queue that is there.
+    /// Looks whether the queue that a job names can be used, by workers too: with a dead-letter queue that is there, if it is to have
+    /// one. What workers may do they try themselves, as who they are.
     pub async fn look(&self, job: &IngestJob, key: Option<&AccessKey>) -> Queue {
         let Sqs {
             url,
@@ -114,14 +115,15 @@ impl Queues {
                     dead_letter_url: dead_letter_queue_url,
                     ..handle.options()
                 };
-                SqsQueue::connect(options, Role::Source).await
+                SqsQueue::connect(options, Role::Overseer).await
             }
             Err(error) => Err(error),
         };
         match looked {
-            Ok(_) => Queue::Ready(QueueStatus {
+            Ok(looked) => Queue::Ready(QueueStatus {
                 url,
-                dead_letter_queue_url: None,
+                // What the policy moves is found there alone.
+                dead_letter_queue_url: looked.dead_letter_url().map(str::to_owned),
                 owned: false,
             }),
             Err(error) => of_error(job, error),

@@ -4,12 +4,11 @@ use std::{collections::BTreeMap, net::SocketAddr, num::NonZero, path::PathBuf, t
 
 use jiff::SignedDuration;
 use pf_storage::ObjectUri;
-use pf_work::sqs;
+use pf_work::{Limit, sqs};
 
 use crate::{
     args::{self, Args},
     binding, decompress,
-    delivery::budget::Limit,
     indexer::elasticsearch,
     predicate::{FieldPath, Predicate},
     sources::Sources,

@@ -12,5 +12,7 @@ mod draining;
 mod elasticsearch;
 #[path = "it/metrics_port.rs"]
 mod metrics_port;
+#[path = "it/settlements.rs"]
+mod settlements;
 #[path = "it/simulation.rs"]
 mod simulation;

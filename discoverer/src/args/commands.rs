@@ -80,6 +80,10 @@ pub(crate) struct JobArgs {
     #[arg(long, env = "PF_REGION", hide_env_values = true)]
     pub(crate) region: Option<String>,
 
+    /// Say that whoever asks pays for it, for buckets that want so [default: the bucket's owner pays].
+    #[arg(long, env = "PF_REQUEST_PAYER", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(crate) request_payer: bool,
+
     /// Dead-letter queue, in which items are that the redrive policy moved: they count as given up. Its messages are out
     /// of sight for some minutes while they are read [default: only what workers noted counts].
     #[arg(

@@ -104,7 +104,7 @@ async fn one(storage: &Storage, wanted: Vec<WorkItem>, all: usize) -> Result<Loo
         "changed since it was discovered, and is offered as it is; what was indexed of the version before is found in \
          Elasticsearch 8.13 and later by: FROM your-index METADATA _id | WHERE STARTS_WITH(_id, \"{}-\") | KEEP _id | LIMIT 10000; \
          for OpenSearch see docs/elasticsearch.md, \"All documents of one object\"",
-        identity::prefix(first)
+        identity::prefix_text(first)
     );
     Ok(Look::Offer(cut_anew(wanted, &now, etag.as_deref())))
 }

@@ -91,6 +91,8 @@ pub(crate) struct Report {
     pub(crate) discovered: bool,
     pub(crate) objects: u64,
     pub(crate) object_bytes: u64,
+    /// Objects that were left out because they are archived.
+    pub(crate) archived: u64,
     pub(crate) expected: u64,
     pub(crate) settled: u64,
     pub(crate) completed: u64,
@@ -166,6 +168,7 @@ pub(crate) fn report(facts: Facts) -> Report {
         discovered: is_sealed,
         objects: reached.objects,
         object_bytes: reached.bytes,
+        archived: reached.archived,
         expected,
         settled: ledger.settled().len(),
         completed: ledger.completed.len(),
@@ -230,6 +233,7 @@ impl Report {
             discovered: self.discovered,
             objects: self.objects,
             object_bytes: self.object_bytes,
+            archived: self.archived,
             expected: self.expected,
             settled: self.settled,
             dead_lettered: self.dead_lettered,
@@ -277,7 +281,13 @@ impl Report {
             ));
         }
         if self.expected == 0 && self.discovered && !self.allows_empty {
-            wrong.push("nothing belongs to the job: the discovery found no object that matches".to_owned());
+            let archived = match self.archived {
+                0 => String::new(),
+                count => format!(" and is not archived, as {count} are"),
+            };
+            wrong.push(format!(
+                "nothing belongs to the job: the discovery found no object that matches{archived}"
+            ));
         }
         wrong.join("; ")
     }
@@ -324,6 +334,7 @@ impl fmt::Display for Report {
             rows.push(("records out before", self.records_out_before.to_string()));
         }
         for (name, count) in [
+            ("objects left out, archived", self.archived),
             ("items settled for another job", self.settled_elsewhere),
             ("rejected records not kept", self.records_not_kept),
             ("objects not covered", self.uncovered),
@@ -399,6 +410,7 @@ mod tests {
                 parts: 1,
                 objects: items,
                 bytes: items,
+                archived: 0,
             },
             is_sealed: true,
             ledger,

@@ -203,7 +203,7 @@ fn an_object_that_changed_is_redriven_as_it_is() {
     assert_eq!((item.seq, item.size_bytes, item.returns), (0, 9, 1));
     assert_ne!(item.etag.as_deref(), before[0]["etag"].as_str());
     let old = WorkItem::from_json(&before[0].to_string()).unwrap();
-    let query = format!("STARTS_WITH(_id, \\\"{}-\\\")", pf_work::identity::prefix(&old));
+    let query = format!("STARTS_WITH(_id, \\\"{}-\\\")", pf_work::identity::prefix_text(&old));
     assert!(
         told.contains(&query) || told.contains(&query.replace('\\', "")),
         "{told}"

@@ -94,8 +94,18 @@ impl Job {
         )
     }
 
-    /// The numbers of the items that are offered.
+    /// The numbers of the items that are offered, for the first time again.
     fn redrive(&self, flag: &str) -> Vec<u64> {
+        let offered = self.redriven(flag).into_iter();
+        let seqs = offered.map(|(seq, returns)| {
+            assert_eq!(returns, 1);
+            seq
+        });
+        seqs.collect()
+    }
+
+    /// The numbers of the items that are offered, and how often each came back.
+    fn redriven(&self, flag: &str) -> Vec<(u64, u32)> {
         let output = self.run("redrive", &[flag]);
         assert_success(&output);
         let text = String::from_utf8(output.stdout).unwrap();
@@ -103,16 +113,17 @@ impl Job {
         let books = self.runtime.block_on(self.state.books()).unwrap();
         items
             .map(|found| {
-                assert!(found.enqueued_at > jiff::Timestamp::UNIX_EPOCH, "it is offered now");
-                let seq = found.seq;
+                let (seq, returns) = (found.seq, found.returns);
                 let expected = WorkItem {
                     life: books.life().map(|life| life.id.clone()),
-                    returns: 1,
-                    enqueued_at: found.enqueued_at,
+                    returns,
                     ..item(seq)
                 };
-                assert_eq!(found, expected);
-                seq
+                assert_eq!(
+                    found, expected,
+                    "what was sent since it was first offered is looked for, so that time stays"
+                );
+                (seq, returns)
             })
             .collect()
     }
@@ -169,6 +180,32 @@ fn dead_letters_are_told_with_their_reasons_and_redriven() {
         0,
         "what was redriven and completed is no dead letter any more"
     );
+}
+
+#[test]
+fn each_redrive_counts_on_from_what_settlements_and_letters_know() {
+    let job = Job::new(true);
+    let delivered = |seq: u64, returns: u32| Delivery::of(&WorkItem { returns, ..item(seq) }, 1);
+    let dead = |seq: u64, returns: u32| Settled {
+        by: delivered(seq, returns),
+        ..settled(seq, gone())
+    };
+    job.settle(&(2..10).map(|seq| settled(seq, Outcome::Completed)).collect::<Vec<_>>());
+    job.settle(&[dead(0, 0)]);
+    assert_eq!(job.redriven("--dead-items"), [(0, 1)]);
+    // Given back twice by workers, given up, redriven, and given up at once: the first settlement may still be the one that stands.
+    job.settle(&[dead(0, 3)]);
+    job.settle(&[dead(0, 4)]);
+    assert_eq!(job.redriven("--dead-items"), [(0, 5)]);
+    // Of what nobody settled, letters of records may know.
+    let letter = |returns| RecordDeadLetter {
+        by: delivered(1, returns),
+        ..letter_of(1, 7)
+    };
+    let writer = job.state.write_dead_letters("pod");
+    assert_eq!(job.redriven("--missing"), [(1, 1)]);
+    job.runtime.block_on(writer.store(&[letter(1), letter(0)])).unwrap();
+    assert_eq!(job.redriven("--missing"), [(1, 2)]);
 }
 
 #[test]

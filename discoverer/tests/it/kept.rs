@@ -8,10 +8,11 @@ use std::{
 };
 
 use pf_e2e::{S3, Sqs};
-use pf_state::{Delivery, Outcome, Settled, StateDir};
+use pf_state::{Delivery, Outcome, RecordDeadLetter, Settled, Stage, StateDir};
 use pf_storage::{ObjectUri, Options, Storage};
 use pf_work::{
-    Counts, WorkItem,
+    Checkpoint, Counts, WorkItem,
+    checkpoint::Position,
     discovery::Discovered,
     proof::{Summary, Verdict},
 };
@@ -180,8 +181,12 @@ fn a_second_run_offers_what_is_not_settled_and_lists_nothing() {
         "{}",
         second.stderr
     );
-    assert_eq!(second.items[0]["returns"], 1, "it may have been sent before");
-    assert_eq!(as_found(&second.items[0]), first.items[1], "an item stays as it was");
+    assert_eq!(second.items[0]["returns"], 1, "it may have been worked on");
+    assert_eq!(
+        but_for_returns(&second.items[0]),
+        first.items[1],
+        "otherwise an item stays as it was"
+    );
     assert!(
         second.stderr.contains("listed to its end by an earlier run"),
         "{}",
@@ -191,8 +196,8 @@ fn a_second_run_offers_what_is_not_settled_and_lists_nothing() {
     assert!(place.run(&[]).items.is_empty());
 }
 
-/// The item as the first run offered it.
-fn as_found(item: &Value) -> Value {
+/// An item without how often it was offered again.
+fn but_for_returns(item: &Value) -> Value {
     let mut item = item.clone();
     item.as_object_mut().unwrap().remove("returns");
     item
@@ -205,7 +210,7 @@ fn kill_and_go_on(place: &Place, flags: &[&str], stops: &[usize], expected: u64)
     for stop in stops {
         for item in place.run_and_kill(flags, *stop) {
             let seq = item["seq"].as_u64().unwrap();
-            let item = as_found(&item);
+            let item = but_for_returns(&item);
             let known = offered.insert(seq, item.clone());
             assert!(known.is_none_or(|known| known == item), "a number is never given twice");
         }
@@ -339,6 +344,7 @@ fn the_summary_tells_of_the_whole_job_also_after_a_run_that_was_stopped() {
             items: 2000,
             objects: 4,
             object_bytes: 2000 * PART,
+            archived: 0,
         };
         assert_eq!(discovered, all, "{run}");
         assert!(discovered.life.is_some(), "{run}");
@@ -389,6 +395,119 @@ fn dead_letters_of_the_queue_count_as_given_up() {
     let redriven = with("redrive", &["--dead-items"]);
     let item = WorkItem::from_json(str::from_utf8(&redriven.stdout).unwrap().trim_end()).unwrap();
     assert_eq!(item.seq, 1, "letters that were read are still there");
+}
+
+#[test]
+fn what_was_delivered_of_an_item_before_the_policy_moved_it_counts_once() {
+    let place = Place::new();
+    for number in 0..4 {
+        place.put(&format!("{number}.ndjson"), 50);
+    }
+    let run = place.run(&[]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let items: Vec<WorkItem> = run
+        .items
+        .iter()
+        .map(|item| WorkItem::from_json(&item.to_string()).unwrap())
+        .collect();
+    let counts = |records_in: u64, records_rejected: u64| Counts {
+        records_in,
+        records_out: records_in - records_rejected,
+        records_rejected,
+        ..Counts::default()
+    };
+    let checkpoint = |item: &WorkItem| Checkpoint {
+        v: item.v,
+        job: item.job.clone(),
+        seq: item.seq,
+        life: item.life.clone(),
+        uri: item.uri.clone(),
+        range: item.range,
+        crashes: 0,
+        etag: item.etag.clone().unwrap(),
+        position: Position::Byte { offset: 30 },
+        counts: counts(7, 2),
+    };
+    let put = |checkpoint: &Checkpoint| {
+        let checkpoints = place.state().checkpoints();
+        place.runtime.block_on(checkpoints.put(checkpoint)).unwrap();
+    };
+    let settled = |seq, outcome, counts| Settled {
+        seq,
+        outcome,
+        counts,
+        object_rows: None,
+        by: Delivery::default(),
+    };
+    let dead = Outcome::DeadLetter {
+        reason: "gone".to_owned(),
+    };
+    let ledger = place.state().write_ledger("pod");
+    let all = [
+        settled(0, Outcome::Completed, counts(10, 0)),
+        settled(1, dead, counts(3, 0)),
+    ];
+    place.runtime.block_on(ledger.record(&all)).unwrap();
+    // What is settled, or was another job's, leaves a checkpoint that says nothing more.
+    for item in &items[..3] {
+        put(&checkpoint(item));
+    }
+    put(&Checkpoint {
+        life: Some("another".to_owned()),
+        ..checkpoint(&items[3])
+    });
+    let by = Delivery::of(&items[2], 1);
+    let letter = |ordinal| RecordDeadLetter {
+        seq: 2,
+        uri: items[2].uri.clone(),
+        etag: items[2].etag.clone(),
+        ordinal,
+        stage: Stage::Index,
+        reason: "mapping".to_owned(),
+        raw: b"{}".to_vec(),
+        record_bytes: None,
+        by: by.clone(),
+    };
+    let letters = place.state().write_dead_letters("pod");
+    place.runtime.block_on(letters.store(&[letter(0), letter(9)])).unwrap();
+    // All four are in the dead-letter queue, one of them twice: as delivery at least once has it.
+    let sqs = Sqs::shared();
+    let queue = sqs.make_plain_queue("moved", &serde_json::json!({}));
+    for item in items.iter().chain([&items[2]]) {
+        sqs.send(&queue, &item.to_json());
+    }
+    let state = format!("file://{}/state", place.folder.path().display());
+    let flags = ["--state", &state, "--job", JOB];
+    let with = |name: &str, more: &[&str]| {
+        let mut command = command(&[&[name], &flags[..], more].concat());
+        command.envs(sqs.environment()).output().unwrap()
+    };
+    let output = with("verify", &["--sqs-dead-letter-queue-url", &queue]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{report}");
+    let number = |name: &str| report[name].as_u64().unwrap();
+    assert_eq!(
+        (number("completed"), number("dead_lettered"), number("missing")),
+        (1, 3, 0)
+    );
+    assert_eq!(
+        (number("records_in"), number("records_out"), number("records_rejected")),
+        (10 + 3 + 7, 10 + 3 + 5, 2)
+    );
+    assert_eq!(number("records_not_kept"), 0);
+    let seqs: Vec<u64> = report["dead_letters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|letter| letter["seq"].as_u64().unwrap())
+        .collect();
+    assert_eq!(seqs, [1, 2, 3], "each is told once");
+    let records = with("redrive", &["--records"]);
+    assert_eq!(records.stdout, b"{}\n{}\n", "and so are its records");
+    // Without that queue nobody knows of the two.
+    let output = with("verify", &[]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["missing"], &report["records_in"]), (&2.into(), &13.into()));
 }
 
 #[test]

@@ -227,12 +227,15 @@ fn page_of(objects: &[(&str, &str)], size_bytes: u64) -> Fault {
 
 /// A run on a server that answers each listing with one page.
 fn run_on_page(objects: &[(&str, &str)], flags: &[&str]) -> (Run, FaultProxy) {
-    let s3 = S3::shared();
-    let proxy = FaultProxy::new(&s3.endpoint());
+    let proxy = FaultProxy::new(&S3::shared().endpoint());
     proxy.afterwards(page(objects));
+    (run_on(&proxy, flags), proxy)
+}
+
+fn run_on(proxy: &FaultProxy, flags: &[&str]) -> Run {
     let mut command = command(&[&["--uri", "s3://b/", "--s3-endpoint", &proxy.endpoint()], flags].concat());
-    command.envs(s3.environment());
-    (finished(&command.output().unwrap()), proxy)
+    command.envs(S3::shared().environment());
+    finished(&command.output().unwrap())
 }
 
 #[test]
@@ -258,6 +261,68 @@ fn archived_objects_are_left_out_and_counted() {
     let (all, proxy) = run_on_page(&objects, &["--include-archived", "--request-payer"]);
     assert_eq!(all.items.len(), 4, "{}", all.stderr);
     assert!(proxy.requests()[0].contains("x-amz-request-payer: requester"));
+}
+
+#[test]
+fn archived_objects_are_in_the_summary_and_in_the_proof_and_if_all_are_nothing_matched() {
+    let verify = |state: &str, summary: &str| {
+        let flags = ["verify", "--state", state, "--job", "j", "--summary", summary];
+        let output = command(&flags).output().unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), report, told)
+    };
+    for (objects, archived, items, code) in [
+        (
+            &[
+                ("a.json", "STANDARD"),
+                ("b.json", "GLACIER"),
+                ("c.json", "DEEP_ARCHIVE"),
+            ][..],
+            2,
+            1,
+            0,
+        ),
+        (
+            &[("b.json", "GLACIER"), ("c.json", "DEEP_ARCHIVE"), ("d.json", "GLACIER")],
+            3,
+            0,
+            2,
+        ),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let state = uri_of(folder.path());
+        let file = folder.path().join("summary.json");
+        let summary = file.to_str().unwrap();
+        let flags = ["--state", &state, "--job", "j", "--summary", summary];
+        let proxy = FaultProxy::new(&S3::shared().endpoint());
+        proxy.afterwards(page(objects));
+        // Also told by a run that finds it listed to its end.
+        for _ in 0..2 {
+            let run = run_on(&proxy, &flags);
+            assert_eq!(run.code, code, "{}", run.stderr);
+            let discovered = fs::read_to_string(&file).unwrap();
+            let discovered = pf_work::discovery::Discovered::from_json(&discovered).unwrap();
+            assert_eq!((discovered.archived, discovered.items), (archived, items));
+        }
+        let allowed = run_on(&proxy, &[&flags[..], &["--allow-empty"]].concat());
+        assert_eq!(allowed.code, 0, "{}", allowed.stderr);
+        let (code, report, told) = verify(&state, summary);
+        assert_eq!(report["archived"], archived);
+        assert!(
+            told.contains(&format!("{archived} objects are no part of the job")),
+            "{told}"
+        );
+        let proof = fs::read_to_string(&file).unwrap();
+        assert_eq!(pf_work::proof::Summary::from_json(&proof).unwrap().archived, archived);
+        if items == 0 {
+            assert_eq!(
+                (code, &report["verdict"]),
+                (Some(2), &"complete_with_dead_letters".into())
+            );
+            assert!(told.contains("as 3 are"), "{told}");
+        }
+    }
 }
 
 #[test]

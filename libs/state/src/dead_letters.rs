@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use tokio::sync::Mutex;
 
 use crate::{
-    Delivery, Ledger, LedgerReader, Result, StateDir,
+    Books, Delivery, Ledger, LedgerReader, Result, StateDir,
     growing::{Entries, Growing, last_generations},
     part::{Kind, Part},
 };
@@ -218,22 +218,34 @@ impl StateDir {
 
     /// The same, where it is known already what the settlements say.
     pub async fn read_dead_letters_that(&self, standing: Standing) -> Result<DeadLetterReader> {
-        let books = self.books().await?;
-        let names = last_generations(self.names(FOLDER).await?);
-        let parts = self.parts(names, move |mut part: Part<About>| {
-            if part.header.kind != Kind::DeadLetters {
-                return Err(part.damaged("it is no part of dead letters"));
-            }
-            let mut letters: Vec<RecordDeadLetter> = part.rest()?;
-            letters.retain(|letter| books.have(letter.by.life.as_deref()));
-            Ok(letters)
-        });
+        let parts = self.letter_parts(self.books().await?).await?;
         Ok(DeadLetterReader {
             parts,
             seen: HashSet::new(),
             standing,
             superseded: 0,
         })
+    }
+
+    /// Gives every letter that is of these books, whether it stands or not.
+    pub(crate) async fn letters(&self, books: Books, mut visit: impl FnMut(RecordDeadLetter)) -> Result<()> {
+        let mut parts = self.letter_parts(books).await?;
+        while let Some(letters) = parts.try_next().await? {
+            letters.into_iter().for_each(&mut visit);
+        }
+        Ok(())
+    }
+
+    async fn letter_parts(&self, books: Books) -> Result<BoxStream<'static, Result<Vec<RecordDeadLetter>>>> {
+        let names = last_generations(self.names(FOLDER).await?);
+        Ok(self.parts(names, move |mut part: Part<About>| {
+            if part.header.kind != Kind::DeadLetters {
+                return Err(part.damaged("it is no part of dead letters"));
+            }
+            let mut letters: Vec<RecordDeadLetter> = part.rest()?;
+            letters.retain(|letter| books.have(letter.by.life.as_deref()));
+            Ok(letters)
+        }))
     }
 }
 

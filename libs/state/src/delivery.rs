@@ -36,6 +36,11 @@ impl Delivery {
         }
     }
 
+    /// How often the item had come back before this delivery of it. Unknown where an older worker wrote.
+    pub(crate) fn returns(&self) -> Option<u32> {
+        self.id.as_deref()?.split('-').nth(1)?.parse().ok()
+    }
+
     /// The same as it settles the item, having begun at its checkpoint, if there was one.
     #[must_use]
     pub fn settling(self, item: &WorkItem, checkpoint: Option<Position>) -> Self {
@@ -76,6 +81,24 @@ fn process() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_delivery_knows_how_often_its_item_had_come_back() {
+        let json = r#"{"v":1,"job":"j","seq":0,"uri":"s3://b/k","size_bytes":1,"returns":7,"enqueued_at":"2024-01-01T00:00:00Z"}"#;
+        let delivery = Delivery::of(&WorkItem::from_json(json).unwrap(), 3);
+        assert_eq!(delivery.returns(), Some(7));
+        for id in [None, Some(""), Some("x"), Some("a-b-1")] {
+            let id = id.map(str::to_owned);
+            assert_eq!(
+                Delivery {
+                    id,
+                    ..Delivery::default()
+                }
+                .returns(),
+                None
+            );
+        }
+    }
 
     #[test]
     fn a_letter_stands_if_its_own_delivery_settled_or_its_record_was_not_read_anew() {

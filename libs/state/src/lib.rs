@@ -32,6 +32,7 @@ pub mod manifest;
 mod offered;
 mod part;
 pub mod place;
+mod returns;
 mod state_dir;
 
 pub use books::{Books, Claim, Life};

@@ -38,6 +38,8 @@ pub struct Seal {
     pub objects: u64,
     /// Bytes of these objects, as stored.
     pub bytes: u64,
+    /// Objects that the last listing left out because they are archived.
+    pub archived: u64,
 }
 
 /// What a part says of itself; the seal has the sums over all parts.
@@ -52,6 +54,9 @@ pub(crate) struct About {
     first_seq: u64,
     objects: u64,
     bytes: u64,
+    /// Objects that were left out because they are archived, since the part before; in the seal, by its whole listing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    archived: u64,
     /// Parts before the seal, over all listings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     parts: Option<u64>,
@@ -67,6 +72,11 @@ fn first() -> u64 {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives references")]
 fn is_first(listing: &u64) -> bool {
     *listing == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives references")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What one part adds.
@@ -91,6 +101,8 @@ pub struct ManifestWriter {
     /// Whether the listing has a part already.
     is_begun: bool,
     reached: Seal,
+    /// Archived objects that no part tells of yet.
+    archived: u64,
     cursors: BTreeMap<String, String>,
     is_sealed: bool,
 }
@@ -112,6 +124,7 @@ impl StateDir {
             listing: 1,
             is_begun: false,
             reached: Seal::default(),
+            archived: 0,
             cursors: BTreeMap::new(),
             is_sealed: false,
         };
@@ -128,7 +141,10 @@ impl StateDir {
                 return Err(damaged);
             }
             match header.kind {
-                Kind::Seal => writer.is_sealed = true,
+                Kind::Seal => {
+                    writer.is_sealed = true;
+                    writer.reached.archived = header.about.archived;
+                }
                 _ => writer.reach(header.entries, header.about),
             }
         }
@@ -162,6 +178,13 @@ impl ManifestWriter {
         self.is_begun = false;
         self.is_sealed = false;
         self.cursors.clear();
+    }
+
+    /// Counts objects that the listing left out because they are archived. The next part, or the seal, tells of them. Who goes
+    /// on behind a part may count some twice, those that were seen when it was written and lie behind its cursors; none is
+    /// forgotten.
+    pub fn leave_out_archived(&mut self, objects: u64) {
+        self.archived += objects;
     }
 
     /// Whether nothing may be added any more.
@@ -199,6 +222,7 @@ impl ManifestWriter {
             first_seq: self.reached.items,
             objects,
             bytes,
+            archived: std::mem::take(&mut self.archived),
             parts: None,
             cursors,
         };
@@ -217,6 +241,7 @@ impl ManifestWriter {
             self.is_sealed = true;
         }
         if !self.is_sealed {
+            self.reached.archived = self.archived_of_listing() + std::mem::take(&mut self.archived);
             let about = About {
                 job: self.state.job().to_owned(),
                 writer: self.writer.clone(),
@@ -224,6 +249,7 @@ impl ManifestWriter {
                 first_seq: self.reached.items,
                 objects: self.reached.objects,
                 bytes: self.reached.bytes,
+                archived: self.reached.archived,
                 parts: Some(self.reached.parts),
                 cursors: BTreeMap::new(),
             };
@@ -246,7 +272,13 @@ impl ManifestWriter {
         })
     }
 
+    /// Archived objects that the parts of the present listing tell of.
+    fn archived_of_listing(&self) -> u64 {
+        if self.is_begun { self.reached.archived } else { 0 }
+    }
+
     fn reach(&mut self, entries: u64, about: About) {
+        self.reached.archived = self.archived_of_listing() + about.archived;
         self.is_begun = true;
         self.reached.items += entries;
         self.reached.parts += 1;

@@ -23,6 +23,14 @@ pub struct Discovered {
     pub objects: u64,
     /// Bytes of these, as stored.
     pub object_bytes: u64,
+    /// Objects that were left out because they are archived.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub archived: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives references")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Discovered {

@@ -2,17 +2,20 @@
 //!
 //! The first 128 bits, as base64url without padding (RFC 4648), of the SHA-256 of: the object's URI, a zero byte, and its entity
 //! tag without the quotes that HTTP puts around it. Where the item has no entity tag, a second zero byte, the size in decimal,
-//! a zero byte, and the time of the last change as RFC 3339 text (nothing if that is unknown) stand in its place.
+//! a zero byte, and the time of the last change as RFC 3339 text (nothing if that is unknown) stand in its place: neither a URI
+//! nor a tag has a zero byte in it, so no two objects give the same input.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
 use crate::WorkItem;
 
+/// How long the beginning is.
+pub const PREFIX_CHARACTERS: usize = 22;
 const PREFIX_BYTES: usize = 16;
 
-/// The 22 characters.
-pub fn prefix(item: &WorkItem) -> String {
+/// The beginning, in ASCII.
+pub fn prefix(item: &WorkItem) -> [u8; PREFIX_CHARACTERS] {
     let mut hash = Sha256::new();
     hash.update(item.uri.as_bytes());
     hash.update([0]);
@@ -22,7 +25,16 @@ pub fn prefix(item: &WorkItem) -> String {
         let changed = item.last_modified.map(|time| time.to_string()).unwrap_or_default();
         hash.update(format!("\0{}\0{changed}", item.size_bytes).as_bytes());
     }
-    BASE64_URL_SAFE_NO_PAD.encode(&hash.finalize()[..PREFIX_BYTES])
+    let mut characters = [0; PREFIX_CHARACTERS];
+    BASE64_URL_SAFE_NO_PAD
+        .encode_slice(&hash.finalize()[..PREFIX_BYTES], &mut characters)
+        .expect("16 bytes are 22 characters");
+    characters
+}
+
+/// The beginning as text.
+pub fn prefix_text(item: &WorkItem) -> String {
+    prefix(item).map(char::from).into_iter().collect()
 }
 
 #[cfg(test)]
@@ -40,9 +52,9 @@ mod tests {
     #[test]
     fn it_is_what_the_identities_of_records_begin_with() {
         // printf 's3://logs/a.ndjson\0abc' | sha256sum | cut -c-32 | xxd -r -p | base64 | tr '+/' '-_'
-        assert_eq!(prefix(&item(Some("abc"))), "GU1QmbNac3wkS6osuxVpeQ");
-        assert_eq!(prefix(&item(Some("\"abc\""))), "GU1QmbNac3wkS6osuxVpeQ");
+        assert_eq!(prefix_text(&item(Some("abc"))), "GU1QmbNac3wkS6osuxVpeQ");
+        assert_eq!(prefix_text(&item(Some("\"abc\""))), "GU1QmbNac3wkS6osuxVpeQ");
         // The same of s3://logs/a.ndjson, two zero bytes, 100, a zero byte.
-        assert_eq!(prefix(&item(None)), "ZqzSy5OWN-osQMbtwVoGWw");
+        assert_eq!(prefix_text(&item(None)), "ZqzSy5OWN-osQMbtwVoGWw");
     }
 }

@@ -49,7 +49,8 @@ pub struct WorkItem {
     /// Values that the partitioning expression captured from the key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub partition: BTreeMap<String, String>,
-    /// How often the item was given back, for whatever reason: with any, records of it may be in the sink already.
+    /// How often the item was given back or offered again, for whatever reason: with any, records of it may be in the sink
+    /// already, sent at any time since it was first offered.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub returns: u32,
     /// Of these, how often it failed for its own sake since it last made progress. Outages, drains and the end of a
@@ -60,7 +61,7 @@ pub struct WorkItem {
     /// any, it is read alone. What SQS counts of the message itself comes on top.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub crashes: u32,
-    /// When the discoverer offered the item.
+    /// When the discoverer first offered the item: nothing of it was sent before.
     pub enqueued_at: Timestamp,
 }
 

@@ -40,6 +40,9 @@ pub struct Summary {
     pub objects: u64,
     /// Bytes of these, as stored.
     pub object_bytes: u64,
+    /// Objects that were left out because they are archived.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub archived: u64,
     /// Items that were discovered.
     pub expected: u64,
     /// Items that are settled, given up ones included.

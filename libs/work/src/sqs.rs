@@ -145,6 +145,8 @@ pub enum Role {
     Sink,
     /// To lease and settle them.
     Source,
+    /// To look whether others can lease and settle them: nothing but attributes is asked for.
+    Overseer,
 }
 
 /// The longest that a message can be invisible, and the longest delay (SQS' bound).

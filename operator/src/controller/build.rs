@@ -8,6 +8,7 @@ mod deployment;
 mod job;
 mod network;
 mod pod;
+mod verbatim;
 
 pub(crate) use self::{
     contents::{Entries, Kind, contents},

@@ -63,10 +63,11 @@ pub struct Source {
     ))]
     pub filters: Vec<String>,
 
-    /// A glob that the key below the prefix must match, as in `**/*.ndjson.gz`. `*` stays within one path part, `**`
-    /// goes through any number of them, `{a,b}` gives a choice.
+    /// A glob on objects. Without a `/` it is for their names, at any depth, as in `*.parquet`. With one it is for the key
+    /// below the prefix, whole, as in `2024/**/*.ndjson.gz`: `*` and `?` stay within one path part, `**` goes through any
+    /// number of them. `{a,b}` gives a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024), extend("example" = "**/*.parquet"))]
+    #[schemars(length(min = 1, max = 1024), extend("example" = "*.parquet"))]
     pub pattern: Option<String>,
 
     /// The smallest object that is read, as stored: `10MB`, `1GiB`, or a number of bytes in quotes.
@@ -158,6 +159,10 @@ pub struct Source {
 /// Objects of an S3 bucket.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.anonymous) || !self.anonymous || !has(self.requesterPays) || !self.requesterPays")
+        .message("requesterPays needs a signature, which anonymous leaves out"),
+)]
 pub struct S3 {
     /// The bucket.
     #[schemars(length(min = 3, max = 63), pattern(r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$"), transform = must_be("the name of a bucket: lower-case letters, digits, `-` and `.`", "my-bucket"))]
@@ -179,6 +184,11 @@ pub struct S3 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = false))]
     pub anonymous: Option<bool>,
+    /// Whether requests say that whoever sends them pays for them, as buckets with the setting Requester Pays want it.
+    /// Default: false, and such a bucket refuses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = false))]
+    pub requester_pays: Option<bool>,
 }
 
 /// Files of the machine that the job runs on.

@@ -104,7 +104,7 @@ pub struct QueueStatus {
     /// The queue's URL.
     #[schemars(length(max = 1024))]
     pub url: String,
-    /// The URL of the dead-letter queue that was made with it.
+    /// The URL of its dead-letter queue, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub dead_letter_queue_url: Option<String>,

@@ -47,7 +47,7 @@ fn of_aws(job: &IngestJob, queue: &QueueStatus, line: &mut impl FnMut(&str)) {
     let discoverer = [
         "s3:ListBucket",
         "s3:GetObject",
-        "s3:PutObject (state)",
+        "s3:PutObject and s3:DeleteObject (state)",
         "sqs:GetQueueAttributes",
         "sqs:SendMessage",
         "sqs:ReceiveMessage and sqs:ChangeMessageVisibility (dead letters)",

@@ -34,6 +34,7 @@ impl Program {
                 ("region", "spec.source.s3.region"),
                 ("s3-endpoint", "spec.source.s3.endpoint"),
                 ("anonymous", "spec.source.s3.anonymous"),
+                ("request-payer", "spec.source.s3.requesterPays"),
                 ("partitioning", "spec.source.partitioning"),
                 ("filter", "spec.source.filters"),
                 ("timezone", "spec.source.timezone"),
@@ -72,6 +73,7 @@ impl Program {
                 ("region", "spec.source.s3.region"),
                 ("s3-endpoint", "spec.source.s3.endpoint"),
                 ("anonymous", "spec.source.s3.anonymous"),
+                ("request-payer", "spec.source.s3.requesterPays"),
                 ("input", "spec.queue"),
                 ("exit-when-idle", "spec.queue"),
                 ("sqs-queue-url", "spec.queue.sqs.url"),
@@ -213,7 +215,7 @@ apiVersion: paraflow.dev/v1alpha1
 kind: IngestJob
 metadata: {name: delivery}
 spec:
-  source: {s3: {bucket: my-bucket}}
+  source: {s3: {bucket: my-bucket, requesterPays: true}}
   queue:
     sqs:
       url: 'https://sqs.eu-central-1.amazonaws.com/1/jobs'

@@ -123,7 +123,7 @@ fn permissions(credentials: &str) -> String {
 fn who_must_be_allowed_what_depends_on_the_credentials_of_the_queue() {
     expect![[r#"
         # AWS must allow the key in the Secret aws, with which the operator asks: sqs:GetQueueAttributes, sqs:CreateQueue, sqs:TagQueue, sqs:DeleteQueue
-        # AWS must allow the same key, with which discoverer pods sign: s3:ListBucket, s3:GetObject, s3:PutObject (state), sqs:GetQueueAttributes, sqs:SendMessage, sqs:ReceiveMessage and sqs:ChangeMessageVisibility (dead letters)
+        # AWS must allow the same key, with which discoverer pods sign: s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject (state), sqs:GetQueueAttributes, sqs:SendMessage, sqs:ReceiveMessage and sqs:ChangeMessageVisibility (dead letters)
         # AWS must allow the same key, with which worker pods sign: s3:GetObject, s3:ListBucket, s3:PutObject and s3:DeleteObject (state), sqs:GetQueueAttributes, sqs:ReceiveMessage, sqs:ChangeMessageVisibility, sqs:DeleteMessage, sqs:SendMessage (what is given back says how often it was tried), sqs:GetQueueUrl and sqs:SendMessage (dead letters)
         # The namespace ingest must have the Secret es-ca with ca.crt
         # The namespace ingest must have the Secret es-user with password, username
@@ -133,10 +133,66 @@ fn who_must_be_allowed_what_depends_on_the_credentials_of_the_queue() {
     expect![[r#"
         # AWS must allow the operator: sts:AssumeRole of arn:aws:iam::123456789012:role/queues, with the external ID ingest/logs
         # AWS must allow that role: sqs:GetQueueAttributes, sqs:CreateQueue, sqs:TagQueue, sqs:DeleteQueue
-        # AWS must allow discoverer pods: s3:ListBucket, s3:GetObject, s3:PutObject (state), sqs:GetQueueAttributes, sqs:SendMessage, sqs:ReceiveMessage and sqs:ChangeMessageVisibility (dead letters)
+        # AWS must allow discoverer pods: s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject (state), sqs:GetQueueAttributes, sqs:SendMessage, sqs:ReceiveMessage and sqs:ChangeMessageVisibility (dead letters)
         # AWS must allow worker pods: s3:GetObject, s3:ListBucket, s3:PutObject and s3:DeleteObject (state), sqs:GetQueueAttributes, sqs:ReceiveMessage, sqs:ChangeMessageVisibility, sqs:DeleteMessage, sqs:SendMessage (what is given back says how often it was tried), sqs:GetQueueUrl and sqs:SendMessage (dead letters)
         # The namespace ingest must have the Secret es-ca with ca.crt
         # The namespace ingest must have the Secret es-user with password, username
     "#]]
     .assert_eq(&permissions("{roleArn: 'arn:aws:iam::123456789012:role/queues'}"));
+}
+
+#[test]
+fn whatever_a_job_says_reaches_its_programs_as_it_is() {
+    // Kubernetes would put the key in its place.
+    let text_of_user = "$(AWS_SECRET_ACCESS_KEY)$$";
+    let job = format!(
+        "\
+apiVersion: paraflow.dev/v1alpha1
+kind: IngestJob
+metadata: {{name: logs, namespace: ingest}}
+spec:
+  source:
+    s3: {{bucket: logs, prefix: '{text_of_user}/', requesterPays: true}}
+    partitioning: 'a{text_of_user}/${{x}}/'
+    filters: ['x={text_of_user}']
+    pattern: '{text_of_user}*'
+  queue: {{sqs: {{url: 'https://sqs.eu-central-1.amazonaws.com/1/q'}}}}
+  columns: ['{text_of_user}']
+  where: a = '{text_of_user}'
+  state: {{uri: 's3://state/{text_of_user}/'}}
+  sink:
+    elasticsearch: {{urls: ['https://es:9200'], index: logs, pipeline: '{text_of_user}', id: {{mode: field, field: '{text_of_user}'}}}}
+"
+    );
+    let output = explain(&job);
+    assert!(output.status.success(), "{}", outcome(&output));
+    let mut seen = 0;
+    let mut payers = 0;
+    for document in text(&output.stdout).split("\n---\n") {
+        let object: Value = serde_yaml::from_str(document).unwrap();
+        let containers = object["spec"]["template"]["spec"]["containers"].as_array();
+        for argument in containers
+            .into_iter()
+            .flatten()
+            .flat_map(|one| one["args"].as_array().unwrap())
+        {
+            let argument = argument.as_str().unwrap();
+            payers += u32::from(argument == "--request-payer");
+            if argument.contains("AWS_SECRET_ACCESS_KEY") {
+                seen += 1;
+                let verbatim = argument.matches("$$(AWS_SECRET_ACCESS_KEY)$$").count();
+                assert_eq!(
+                    verbatim,
+                    argument.matches("AWS_SECRET_ACCESS_KEY").count(),
+                    "{argument}"
+                );
+                assert!(!argument.replace("$$", "").contains("$("), "{argument}");
+            }
+        }
+    }
+    assert!(
+        seen >= 14,
+        "each of these fields is an argument of some program, but {seen} are seen"
+    );
+    assert_eq!(payers, 4, "discoverer, workers, verify and redrive");
 }

@@ -1,55 +1,11 @@
 //! How many records may be rejected before the worker takes no more work.
 
-use std::{
-    fmt,
-    str::FromStr,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pf_work::Limit;
 
 /// Before so many records are read, a share of them says little: one bad record among the first ten is no ten percent.
 const SAMPLE_RECORDS: u64 = 10_000;
-
-/// The bound: a number of records, or a share of those that were read.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Limit {
-    /// Records.
-    Records(u64),
-    /// Percent of the records read, 0 to 100.
-    Percent(f64),
-}
-
-impl FromStr for Limit {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is neither a number of records, as in 1000, nor a share, as in 0.5%");
-        match text.strip_suffix('%') {
-            None => text.parse().map(Self::Records).map_err(|_| wrong()),
-            Some(percent) => percent
-                .parse()
-                .ok()
-                .filter(|percent| (0.0..=100.0).contains(percent))
-                .map(Self::Percent)
-                .ok_or_else(wrong),
-        }
-    }
-}
-
-impl Limit {
-    /// One or more limits, separated by commas: each of them holds.
-    pub fn list(text: &str) -> Result<Vec<Self>, String> {
-        text.split(',').map(|limit| limit.trim().parse()).collect()
-    }
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Records(records) => write!(f, "{records}"),
-            Self::Percent(percent) => write!(f, "{percent}%"),
-        }
-    }
-}
 
 /// What was read and rejected, against the bound: by this worker, and by the others of the job as far as the ledger says.
 #[derive(Debug, Default)]
@@ -121,9 +77,9 @@ impl ErrorBudget {
         };
         let read = sum(&self.read, &self.others_read);
         let rejected = sum(&self.rejected, &self.others_rejected);
-        let is_spent = |limit: &&Limit| match limit {
-            Limit::Records(records) => rejected > *records,
-            Limit::Percent(percent) => read >= sample_min && rejected as f64 > read as f64 * percent / 100.0,
+        let is_spent = |limit: &&Limit| {
+            let says_little = matches!(limit, Limit::Percent(_)) && read < sample_min;
+            !says_little && limit.is_exceeded(read, rejected)
         };
         let limit = self.limits.iter().find(is_spent)?;
         Some(format!(
@@ -135,16 +91,6 @@ impl ErrorBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn limits_are_numbers_or_shares() {
-        assert_eq!("10".parse(), Ok(Limit::Records(10)));
-        assert_eq!("0.5%".parse(), Ok(Limit::Percent(0.5)));
-        for wrong in ["", "-1", "1.5", "101%", "-1%", "NaN%", "x%", "ten"] {
-            let error = wrong.parse::<Limit>().unwrap_err();
-            assert!(error.contains("0.5%"), "{error}");
-        }
-    }
 
     #[test]
     fn a_number_is_spent_by_the_next_record() {

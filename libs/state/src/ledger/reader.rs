@@ -102,6 +102,21 @@ impl LedgerReader {
     /// Gives each of the wanted items that is settled once: the settlement that stands. Lines are read of the parts that have
     /// any; those that were settled more than once come last.
     pub async fn standing(&self, wanted: &RoaringTreemap, mut visit: impl FnMut(Settled)) -> Result<()> {
+        let mut best: BTreeMap<u64, Settled> = BTreeMap::new();
+        self.settlements(wanted, |line| {
+            if !self.repeated.contains(line.seq) {
+                visit(line);
+            } else if best.get(&line.seq).is_none_or(|known| line.rank() < known.rank()) {
+                best.insert(line.seq, line);
+            }
+        })
+        .await?;
+        best.into_values().for_each(visit);
+        Ok(())
+    }
+
+    /// Gives every settlement of the wanted items. Lines are read of the parts that have any.
+    pub(crate) async fn settlements(&self, wanted: &RoaringTreemap, mut visit: impl FnMut(Settled)) -> Result<()> {
         let mut names = Vec::new();
         let mut here = Vec::new();
         for (name, about) in &self.parts {
@@ -112,18 +127,13 @@ impl LedgerReader {
             }
         }
         let mut details = self.state.parts(names, |mut part: Part<About>| part.rest::<Settled>());
-        let mut best: BTreeMap<u64, Settled> = BTreeMap::new();
         for seqs in here {
             let lines = details.try_next().await?.unwrap_or_default();
-            for line in lines.into_iter().filter(|line| seqs.contains(line.seq)) {
-                if !self.repeated.contains(line.seq) {
-                    visit(line);
-                } else if best.get(&line.seq).is_none_or(|known| line.rank() < known.rank()) {
-                    best.insert(line.seq, line);
-                }
-            }
+            lines
+                .into_iter()
+                .filter(|line| seqs.contains(line.seq))
+                .for_each(&mut visit);
         }
-        best.into_values().for_each(visit);
         Ok(())
     }
 

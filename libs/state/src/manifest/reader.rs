@@ -92,6 +92,7 @@ fn seal_of(about: &About) -> Seal {
         parts: about.parts.unwrap_or_default(),
         objects: about.objects,
         bytes: about.bytes,
+        archived: about.archived,
     }
 }
 
@@ -112,10 +113,15 @@ impl ManifestReader {
             if !follows || due.is_some_and(|due| due != about.listing) {
                 return Err(out_of_place);
             }
+            if self.listing != Some(about.listing) {
+                self.reached.archived = 0;
+            }
             self.listing = Some(about.listing);
             self.seal = None;
             if kind == Kind::Seal {
                 let seal = seal_of(&about);
+                // Some were left out behind the last part.
+                self.reached.archived = seal.archived;
                 if self.is_whole && seal != self.reached {
                     return Err(bad_sums);
                 }
@@ -127,6 +133,7 @@ impl ManifestReader {
             self.reached.parts += 1;
             self.reached.objects += about.objects;
             self.reached.bytes += about.bytes;
+            self.reached.archived += about.archived;
             let early = self.from.saturating_sub(about.first_seq).min(items.len() as u64);
             items.drain(..early as usize);
             if !items.is_empty() {

@@ -19,7 +19,8 @@ async fn what_was_added_is_read_in_order_and_the_seal_has_the_sums() {
             items: 40,
             parts: 3,
             objects: 40,
-            bytes: 400
+            bytes: 400,
+            archived: 0,
         }
     );
     assert_eq!(state.seal().await.unwrap(), Some(seal));
@@ -176,4 +177,35 @@ async fn of_two_that_list_again_one_is_told() {
     writers[0].add(addition(0..2)).await.unwrap();
     let error = writers[1].add(addition(0..1)).await.unwrap_err();
     assert!(matches!(error, Error::Contested { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_seal_knows_of_what_is_archived_over_all_runs_of_the_last_listing() {
+    let (_, state) = in_memory();
+    let mut first = state.write_manifest(&plan()).await.unwrap();
+    first.leave_out_archived(2);
+    first.add(addition(0..5)).await.unwrap();
+    // Seen, and forgotten with the process: the next one lists it again.
+    first.leave_out_archived(1);
+    let mut second = state.write_manifest(&plan()).await.unwrap();
+    assert_eq!(second.reached().archived, 2);
+    second.add(addition(5..10)).await.unwrap();
+    second.leave_out_archived(4);
+    assert_eq!(second.seal().await.unwrap().archived, 6);
+    let read = async || {
+        let mut reader = state.read_manifest(0).await.unwrap();
+        while reader.next().await.unwrap().is_some() {}
+        (reader.seal().unwrap().archived, reader.reached().archived)
+    };
+    assert_eq!(read().await, (6, 6));
+    // Some were restored since; those that were not are seen once more.
+    let mut again = state.write_manifest(&plan()).await.unwrap();
+    assert_eq!(again.reached().archived, 6);
+    again.list_again();
+    again.leave_out_archived(3);
+    again.add(addition(10..12)).await.unwrap();
+    again.leave_out_archived(1);
+    assert_eq!(again.seal().await.unwrap().archived, 4);
+    assert_eq!(read().await, (4, 4));
+    assert_eq!(state.seal().await.unwrap().unwrap().archived, 4);
 }

@@ -2,7 +2,7 @@
 //!
 //! It answers before anything is listed or leased, and says what to do where something is missing. It needs the
 //! permissions `sqs:GetQueueAttributes`, on the dead-letter queue too, and `sqs:GetQueueUrl` where only the redrive policy
-//! names that one; a source then needs `sqs:ReceiveMessage`, `sqs:ChangeMessageVisibility` and `sqs:DeleteMessage`, and
+//! names that one; that is all for an overseer; a source then needs `sqs:ReceiveMessage`, `sqs:ChangeMessageVisibility` and `sqs:DeleteMessage`, and
 //! `sqs:SendMessage` on both queues; a sink needs `sqs:SendMessage`. What a source needs is tried, by calls that change nothing:
 //! the handle that they name is made up, and the batch that they send is empty. `permissions` does that.
 
@@ -72,13 +72,15 @@ impl SqsQueue {
                 reason: format!("{} does not say how long its leases hold", inner.options.url),
             })?,
         };
-        if role == Role::Source {
+        if role != Role::Sink {
             let policy = RedrivePolicy::of(&attributes).transpose();
             let policy = policy.map_err(|reason| Error::Refused {
                 reason: format!("the redrive policy of {} {reason}", inner.options.url),
             })?;
             inner.receives_max = policy.as_ref().and_then(RedrivePolicy::receives_max);
             inner.dead_letter_url = inner.find_dead_letter_queue(policy.as_ref()).await?;
+        }
+        if role == Role::Source {
             // Four calls at once take much room: they are on the heap, not in each future that may connect.
             Box::pin(inner.try_permissions()).await?;
             inner.say_what_is_odd();

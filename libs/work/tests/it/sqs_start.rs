@@ -101,8 +101,11 @@ async fn a_worker_that_lacks_a_permission_is_told_so_before_it_leases_anything()
                 endpoint: Some(proxy.endpoint()),
                 ..options(&at.url)
             };
-            let reason = refusal(behind, Role::Source).await;
+            let reason = refusal(behind.clone(), Role::Source).await;
             assert!(reason.contains(told) && reason.contains("AccessDenied"), "{reason}");
+            // Who only looks needs none of them.
+            let overseer = SqsQueue::connect(behind, Role::Overseer).await.unwrap();
+            assert_eq!(overseer.dead_letter_url(), Some(at.dead_letter_url.as_str()));
         }
     }
     // All that was tried changed nothing.
@@ -143,11 +146,13 @@ async fn finds_the_dead_letter_queue(sqs: &Sqs) {
     assert_eq!(source.receives_max(), Some(3));
     assert!(pf_work::WorkSource::keeps_dead_letters(&source));
     sqs.delete_queue(&gone.dead_letter_url);
-    let reason = refusal(options(&gone.url), Role::Source).await;
-    assert!(
-        reason.contains("the dead-letter queue of") && reason.contains("there is no queue"),
-        "{reason}"
-    );
+    for role in [Role::Source, Role::Overseer] {
+        let reason = refusal(options(&gone.url), role).await;
+        assert!(
+            reason.contains("the dead-letter queue of") && reason.contains("there is no queue"),
+            "{reason}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -131,6 +131,7 @@ fn a_proof_is_told_in_these_words_and_read_back() {
         discovered: true,
         objects: 3,
         object_bytes: 4096,
+        archived: 2,
         expected: 5,
         settled: 5,
         dead_lettered: 1,
@@ -145,7 +146,7 @@ fn a_proof_is_told_in_these_words_and_read_back() {
             ..Counts::default()
         },
     };
-    expect![[r#"{"job":"logs","owner":"shop/logs 11","life":"7d3f","resumed_from":"shop/logs 10","verdict":"complete_with_dead_letters","discovered":true,"objects":3,"object_bytes":4096,"expected":5,"settled":5,"dead_lettered":1,"missing":0,"settled_before":2,"budget_spent":"1 of 10 records rejected, 0 allowed","wrong":"","records_in":10,"records_out":9,"records_filtered":0,"records_dropped":0,"records_redirected":0,"records_rejected":1,"records_duplicate":0,"records_updated":0,"records_conflicting":0,"span_bytes":0,"wire_bytes":0,"decompressed_bytes":0,"output_bytes":0}"#]]
+    expect![[r#"{"job":"logs","owner":"shop/logs 11","life":"7d3f","resumed_from":"shop/logs 10","verdict":"complete_with_dead_letters","discovered":true,"objects":3,"object_bytes":4096,"archived":2,"expected":5,"settled":5,"dead_lettered":1,"missing":0,"settled_before":2,"budget_spent":"1 of 10 records rejected, 0 allowed","wrong":"","records_in":10,"records_out":9,"records_filtered":0,"records_dropped":0,"records_redirected":0,"records_rejected":1,"records_duplicate":0,"records_updated":0,"records_conflicting":0,"span_bytes":0,"wire_bytes":0,"decompressed_bytes":0,"output_bytes":0}"#]]
     .assert_eq(&summary.to_json());
     assert_eq!(Summary::from_json(&summary.to_json()), Some(summary.clone()));
     assert_eq!(Summary::from_json("cannot read the manifest"), None);
@@ -167,9 +168,12 @@ fn a_discovery_is_told_in_these_words_and_read_back() {
         items: 5,
         objects: 3,
         object_bytes: 4096,
+        archived: 2,
     };
-    expect![[r#"{"job":"logs","owner":"shop/logs 11","life":"7d3f","items":5,"objects":3,"object_bytes":4096}"#]]
-        .assert_eq(&discovered.to_json());
+    expect![[
+        r#"{"job":"logs","owner":"shop/logs 11","life":"7d3f","items":5,"objects":3,"object_bytes":4096,"archived":2}"#
+    ]]
+    .assert_eq(&discovered.to_json());
     assert_eq!(Discovered::from_json(&discovered.to_json()), Some(discovered));
     assert_eq!(Discovered::from_json("cannot list the bucket"), None);
 }

@@ -12,6 +12,7 @@ use super::{
         names::{self, Role},
     },
     Error, METRICS_PORT, Material, SECRETS_FOLDER, account, credentials,
+    verbatim::verbatim,
 };
 use crate::crd::{ElasticsearchAuth, IngestJob, Resources, SecretKey, SecretName, Workers};
 
@@ -148,6 +149,7 @@ fn basic(job: &IngestJob) -> Option<&str> {
 }
 
 fn container(name: &str, program: &str, image: &str, arguments: &[String]) -> Value {
+    let arguments: Vec<String> = arguments.iter().map(|argument| verbatim(argument)).collect();
     json!({
         "name": name,
         "image": image,

@@ -79,11 +79,20 @@ fn known(job: &IngestJob, facts: &Facts, is_empty: bool, draft: &mut Draft) {
     let resumed_from = discovered.and_then(|discovered| discovered.resumed_from.clone());
     if is_empty || discovered.is_some_and(|discovered| discovered.items == 0) {
         draft.set(status::DISCOVERED, true, NOTHING_MATCHED, nothing_matched(job));
-    } else if let Some(owner) = &resumed_from {
-        let message = format!("all objects are known; the books were begun by {owner}, and are gone on with");
-        draft.set(status::DISCOVERED, true, "Resumed", message);
     } else {
-        draft.set(status::DISCOVERED, true, "Discovered", "all objects are known");
+        let archived = discovered.map_or(0, |discovered| discovered.archived);
+        let mut message = "all objects are known".to_owned();
+        if archived > 0 {
+            message.push_str(&format!("; {archived} are archived, and are left out"));
+        }
+        let reason = match &resumed_from {
+            Some(owner) => {
+                message.push_str(&format!("; the books were begun by {owner}, and are gone on with"));
+                "Resumed"
+            }
+            None => "Discovered",
+        };
+        draft.set(status::DISCOVERED, true, reason, message);
     }
     if resumed_from.is_some()
         && let Some(run) = &mut draft.status.run

@@ -108,12 +108,23 @@ async fn a_queue_of_its_own_is_made_as_wished_for_used_and_deleted_and_a_given_o
     }
 
     let given = wait(|| server.sqs().make_queue("given", 60, 3));
+    // The operator may look at it, and do no more: that is for pods.
+    let (proxy, denied) = guard(&server);
+    let actions = ["changemessagevisibilitybatch", "deletemessagebatch", "sendmessagebatch"];
+    denied.lock().unwrap().extend(actions);
     create(
         &world,
-        json!({"url": given.url, "endpoint": server.endpoint(), "region": Sqs::REGION}),
+        json!({"url": given.url, "endpoint": proxy.endpoint(), "region": Sqs::REGION}),
     )
     .await;
     until_at_work(&mut world).await;
+    let queue = world.status(NAME).await.queue.unwrap();
+    assert!(!queue.owned);
+    let dead = queue.dead_letter_queue_url;
+    assert!(
+        dead.is_some_and(|dead| dead.ends_with("-dead")),
+        "what its policy moves is found there"
+    );
     world.jobs().delete(NAME, &DeleteParams::default()).await.unwrap();
     assert!(wait(|| server.sqs().attributes(&given.url)).is_some());
 }

@@ -1,20 +1,15 @@
 //! The identity of a record, which makes delivery at least once have its effect once.
 //!
-//! `<22 characters>-<ordinal>`. The characters are the first 128 bits, as base64url without padding (RFC 4648), of the SHA-256
-//! of: the object's URI, a zero byte, and the object's entity tag without the quotes that HTTP puts around it. Where the item
-//! has no entity tag, a second zero byte, the size in decimal, a zero byte, and the time of the last change as RFC 3339 text
-//! (nothing if that is unknown) stand in its place: neither a URI nor a tag has a zero byte in it, so no two objects give
-//! the same input. The ordinal is written in base 36, lower case.
+//! `<22 characters>-<ordinal>`. The characters tell the version of the object, as [`pf_work::identity`] has it; the ordinal is
+//! written in base 36, lower case.
 
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use pf_work::WorkItem;
-use sha2::{Digest as _, Sha256};
+use pf_work::{
+    WorkItem,
+    identity::{PREFIX_CHARACTERS, prefix},
+};
 
 /// The longest `_id` that Elasticsearch takes ("The `_id` field", Elasticsearch reference).
 pub const ID_BYTES_MAX: usize = 512;
-
-const PREFIX_CHARACTERS: usize = 22;
-const PREFIX_BYTES: usize = 16;
 
 /// More digits than `u64::MAX` has in base 36.
 const DIGITS_MAX: usize = 13;
@@ -26,20 +21,7 @@ pub struct IdPrefix([u8; PREFIX_CHARACTERS]);
 impl IdPrefix {
     /// The prefix for records of the item's object.
     pub fn new(item: &WorkItem) -> Self {
-        let mut hash = Sha256::new();
-        hash.update(item.uri.as_bytes());
-        hash.update([0]);
-        if let Some(etag) = &item.etag {
-            hash.update(etag.trim_matches('"').as_bytes());
-        } else {
-            let changed = item.last_modified.map(|time| time.to_string()).unwrap_or_default();
-            hash.update(format!("\0{}\0{changed}", item.size_bytes).as_bytes());
-        }
-        let mut characters = [0; PREFIX_CHARACTERS];
-        BASE64_URL_SAFE_NO_PAD
-            .encode_slice(&hash.finalize()[..PREFIX_BYTES], &mut characters)
-            .expect("16 bytes are 22 characters");
-        Self(characters)
+        Self(prefix(item))
     }
 
     /// Appends the identity of the record with this ordinal.

@@ -169,7 +169,7 @@ fn documented(language: &str) -> String {
 
 #[test]
 fn all_documents_of_one_object_are_found_as_the_page_says() {
-    let start = |object: &str| format!("{}-", pf_work::identity::prefix(&item(object)));
+    let start = |object: &str| format!("{}-", pf_work::identity::prefix_text(&item(object)));
     let query = |object: &str| documented("json").replace("CHARACTERS-", &start(object));
     for server in [OpenSearch::shared(), OpenSearch::shared_2()] {
         let (endpoint, api) = (server.endpoint(), server.api());
