@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    known::Known,
+    known::{Known, Look},
     listing::Found,
     numbering::{Numbering, Offered, Terms},
     outlet::Outlet,
@@ -208,8 +208,16 @@ impl Recording {
             objects,
             bytes,
             archived,
+            superseding,
         } = self.manifest.seal().await.context("cannot seal the manifest")?;
         tracing::info!(items, objects, bytes, parts, archived, "the manifest is complete");
+        let changed = superseding - self.before.superseding;
+        if changed > 0 {
+            tracing::warn!(
+                "{changed} objects changed since they were listed, and are offered as they are now: the documents of the versions \
+                 before stay in the sink"
+            );
+        }
         Ok(archived)
     }
 
@@ -243,6 +251,7 @@ impl Source {
         let before = numbering.offered();
         let mut items: Vec<WorkItem> = Vec::new();
         let mut cursors = BTreeMap::new();
+        let mut superseding = 0;
         let mut deadline = None;
         while items.len() < PART_ITEMS && !numbering.is_full() {
             let Some(found) = self.rest.next() else {
@@ -255,8 +264,10 @@ impl Source {
                 self.rest = page.into_iter();
                 continue;
             };
-            if self.known.has(&found.object) {
-                continue;
+            match self.known.look(&found.object) {
+                Look::Known => continue,
+                Look::OtherVersion => superseding += 1,
+                Look::New => {}
             }
             deadline.get_or_insert_with(|| Instant::now() + age_max);
             cursors.insert(found.prefix.to_string(), found.object.uri.key().to_owned());
@@ -267,6 +278,7 @@ impl Source {
             items,
             objects: now.objects - before.objects,
             bytes: now.bytes - before.bytes,
+            superseding,
             cursors,
         })
     }

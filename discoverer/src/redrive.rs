@@ -4,7 +4,7 @@ mod as_they_are;
 mod places;
 mod records;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use pf_work::WorkItem;
 
 use self::as_they_are::AsTheyAre;
@@ -32,6 +32,15 @@ pub(crate) enum Choice {
 
 /// Does it.
 pub(crate) async fn run(job: &Kept, choice: Choice, outlet: &Outlet) -> Result<Outcome> {
+    let state = &job.state;
+    ensure!(
+        state.books().await?.life().is_some()
+            || state.read_manifest(0).await?.next().await?.is_some()
+            || !state.ledger().await?.settled().is_empty(),
+        "no job `{}` was listed into this --state: {} holds nothing of it",
+        state.job(),
+        state.address()
+    );
     match choice {
         Choice::Records { letters } => records::run(job, letters).await,
         Choice::Missing { as_they_are } => items(job, true, as_they_are, outlet).await,

@@ -277,6 +277,7 @@ fn tell_of_earlier_run(recording: &Recording, reader_is_there: bool) {
         bytes,
         archived,
         parts: _,
+        superseding: _,
     } = recording.before();
     if reader_is_there {
         tracing::warn!(

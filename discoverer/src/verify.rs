@@ -84,6 +84,13 @@ pub(crate) async fn run(job: &Kept, allowed: &Allowed, summary_file: Option<&Pat
             report.archived
         );
     }
+    if report.superseding > 0 {
+        tracing::warn!(
+            "{} objects are in the job in more than one version, as they changed between two listings: the documents of each \
+             version are in the sink",
+            report.superseding
+        );
+    }
     if let Some(spent) = &report.budget_spent {
         tracing::error!("{spent}");
         return Ok(Outcome::BudgetSpent);

@@ -182,6 +182,8 @@ struct Worked {
     offered: u64,
     /// Of how many of them the last word was no settlement that the queue took.
     owed: usize,
+    /// Messages of the queue that held no work.
+    rubbish: u64,
 }
 
 /// Works until the end.
@@ -293,16 +295,34 @@ async fn work(
         () = watch(metrics, &source, &offered) => {}
         () = watch_budget(&budget, states.as_deref(), ending) => {}
     }
-    if let Some(states) = states.filter(|_| budget.is_limited()) {
-        look_at_ledger(&budget, &states).await;
+    if let Some(states) = states.as_ref().filter(|_| budget.is_limited()) {
+        look_at_ledger(&budget, states).await;
     }
     if let Some(reason) = budget.spent_at_end() {
         ending.stop(Cause::ErrorBudgetSpent { reason });
     }
+    if let Some(states) = &states {
+        look_for_owed(&account, states).await;
+    }
     Ok(Worked {
         offered: source.total(&offered, metrics),
         owed: account.owed_count(),
+        rubbish: source.sqs.as_ref().map_or(0, SqsQueue::rubbish),
     })
+}
+
+/// Whether others settled what this worker lost: the ledgers know.
+async fn look_for_owed(account: &Account, states: &States) {
+    for job in account.jobs() {
+        match states.ledger(&job).await {
+            Ok(ledger) => account.settled_elsewhere(&job, |seq| ledger.settled().contains(seq)),
+            Err(error) => tracing::warn!(
+                job,
+                "cannot look who settled what this worker lost: {}",
+                input::reason(&error)
+            ),
+        }
+    }
 }
 
 /// Looks whether an object can be read, by its first byte, or the books, if they are in the same storage.
@@ -437,7 +457,7 @@ fn tell(report: &Report) -> anyhow::Result<()> {
 }
 
 fn verdict(plan: &Plan, report: &Report, worked: Worked, ending: &Ending) -> ExitCode {
-    let Worked { offered, owed } = worked;
+    let Worked { offered, owed, rubbish } = worked;
     match ending.cause() {
         Some(Cause::OutputClosed) => {
             tracing::info!(
@@ -480,7 +500,12 @@ fn verdict(plan: &Plan, report: &Report, worked: Worked, ending: &Ending) -> Exi
             report.records_out
         );
     }
-    if report.objects_failed + report.records_astray() > 0 {
+    if rubbish > 0 {
+        tracing::warn!(
+            "{rubbish} messages of the queue held no work that can be read: what was meant by them was not read"
+        );
+    }
+    if rubbish + report.objects_failed + report.records_astray() > 0 {
         tracing::warn!(
             "finished with dead letters: {} objects failed, {} records rejected, {} put elsewhere by the sink, {} dropped by it",
             report.objects_failed,
@@ -489,6 +514,15 @@ fn verdict(plan: &Plan, report: &Report, worked: Worked, ending: &Ending) -> Exi
             report.records_dropped
         );
         return ExitCode::from(EXIT_DEAD_LETTERS);
+    }
+    if !matches!(plan.destination, Destination::Stats) {
+        tracing::info!(
+            "finished: {} objects, {} records written, {} of them there before, {} left out by the filter",
+            report.objects,
+            report.records_out,
+            report.records_duplicate,
+            report.records_filtered
+        );
     }
     ExitCode::SUCCESS
 }

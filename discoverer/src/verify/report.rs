@@ -93,6 +93,8 @@ pub(crate) struct Report {
     pub(crate) object_bytes: u64,
     /// Objects that were left out because they are archived.
     pub(crate) archived: u64,
+    /// Objects of which an earlier version belongs to the job, too: the documents of both are in the sink.
+    pub(crate) superseding: u64,
     pub(crate) expected: u64,
     pub(crate) settled: u64,
     pub(crate) completed: u64,
@@ -169,6 +171,7 @@ pub(crate) fn report(facts: Facts) -> Report {
         objects: reached.objects,
         object_bytes: reached.bytes,
         archived: reached.archived,
+        superseding: reached.superseding,
         expected,
         settled: ledger.settled().len(),
         completed: ledger.completed.len(),
@@ -248,7 +251,9 @@ impl Report {
     /// Why the job is not complete, beside dead letters.
     pub(crate) fn what_is_wrong(&self) -> String {
         let mut wrong = Vec::new();
-        if !self.discovered {
+        if !self.discovered && self.life.is_none() && self.expected == 0 {
+            wrong.push(format!("no job `{}` was listed into this --state", self.job));
+        } else if !self.discovered {
             wrong.push("the discovery has not ended: start it again with the same flags".to_owned());
         }
         if self.missing > 0 {
@@ -411,6 +416,7 @@ mod tests {
                 objects: items,
                 bytes: items,
                 archived: 0,
+                superseding: 0,
             },
             is_sealed: true,
             ledger,

@@ -119,15 +119,21 @@ fn a_job_listed_to_its_end_says_so_and_again_adds_what_is_new() {
     // Verify expects all of it.
     let state = format!("file://{}/state", place.folder.path().display());
     let verify = || {
-        command(&["verify", "--state", &state, "--job", JOB])
-            .output()
-            .unwrap()
-            .status
-            .code()
+        let output = command(&["verify", "--state", &state, "--job", JOB]).output().unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), report["superseding"].clone(), said)
     };
-    assert_eq!(verify(), Some(1));
+    assert!(
+        again.stderr.contains("1 objects changed since they were listed"),
+        "{}",
+        again.stderr
+    );
+    assert_eq!(verify().0, Some(1));
     place.settle(3..5);
-    assert_eq!(verify(), Some(0));
+    let (code, superseding, said) = verify();
+    assert_eq!((code, superseding), (Some(0), 1.into()));
+    assert!(said.contains("in more than one version"), "{said}");
     let nothing = place.run(&["--again"]);
     assert_eq!((nothing.code, nothing.items.len()), (0, 0), "{}", nothing.stderr);
     assert!(nothing.stderr.contains("nothing is new"), "{}", nothing.stderr);
@@ -227,5 +233,24 @@ fn bad_usage_of_the_flags_of_books_is_told() {
         let told = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(64), "{flags:?}: {told}");
         assert!(told.contains(problem), "{flags:?}: {told}");
+    }
+}
+
+#[test]
+fn a_job_that_is_not_in_the_books_is_told_and_nothing_of_it_is_given_back() {
+    let place = three();
+    place.run(&[]);
+    let state = format!("file://{}/state", place.folder.path().display());
+    for arguments in [
+        &["verify"][..],
+        &["redrive", "--missing"],
+        &["redrive", "--dead-items"],
+        &["redrive", "--records"],
+    ] {
+        let more = ["--state", &state, "--job", "typo"];
+        let output = command(&[arguments, &more].concat()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("no job `typo`"), "{arguments:?}: {said}");
     }
 }

@@ -136,6 +136,7 @@ async fn discover(state: &StateDir, sealed: bool) {
         let addition = Addition {
             objects: items.len() as u64,
             bytes: items.len() as u64 * 10,
+            superseding: 0,
             cursors: BTreeMap::new(),
             items,
         };
@@ -367,6 +368,7 @@ fn ranges_that_do_not_cover_their_object_are_told_by_its_name() {
         let addition = Addition {
             objects: 1,
             bytes: 100,
+            superseding: 0,
             cursors: BTreeMap::new(),
             items: (0..2).map(ranged).collect(),
         };

@@ -40,6 +40,8 @@ pub struct Seal {
     pub bytes: u64,
     /// Objects that the last listing left out because they are archived.
     pub archived: u64,
+    /// Of the objects, those of which the manifest has an earlier version: both were given out.
+    pub superseding: u64,
 }
 
 /// What a part says of itself; the seal has the sums over all parts.
@@ -57,6 +59,9 @@ pub(crate) struct About {
     /// Objects that were left out because they are archived, since the part before; in the seal, by its whole listing.
     #[serde(default, skip_serializing_if = "is_zero")]
     archived: u64,
+    /// Of the objects, those of which an earlier version is in a part before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    superseding: u64,
     /// Parts before the seal, over all listings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     parts: Option<u64>,
@@ -88,6 +93,8 @@ pub struct Addition {
     pub objects: u64,
     /// Bytes of these objects, as stored.
     pub bytes: u64,
+    /// Of the objects, those of which the manifest has an earlier version.
+    pub superseding: u64,
     /// For each listed prefix, by any name that stays the same, the last key that was taken from it.
     pub cursors: BTreeMap<String, String>,
 }
@@ -206,6 +213,7 @@ impl ManifestWriter {
             items,
             objects,
             bytes,
+            superseding,
             cursors,
         } = addition;
         assert!(!self.is_sealed, "nothing is added to a sealed manifest");
@@ -223,6 +231,7 @@ impl ManifestWriter {
             objects,
             bytes,
             archived: std::mem::take(&mut self.archived),
+            superseding,
             parts: None,
             cursors,
         };
@@ -250,6 +259,7 @@ impl ManifestWriter {
                 objects: self.reached.objects,
                 bytes: self.reached.bytes,
                 archived: self.reached.archived,
+                superseding: self.reached.superseding,
                 parts: Some(self.reached.parts),
                 cursors: BTreeMap::new(),
             };
@@ -284,6 +294,7 @@ impl ManifestWriter {
         self.reached.parts += 1;
         self.reached.objects += about.objects;
         self.reached.bytes += about.bytes;
+        self.reached.superseding += about.superseding;
         self.cursors.extend(about.cursors);
     }
 }

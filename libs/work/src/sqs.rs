@@ -25,7 +25,7 @@ use std::{
     error::Error as StdError,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -170,6 +170,8 @@ struct Inner {
     receives_max: Option<u32>,
     /// Whether what is given back can be sent anew. If not it is made visible again, which the redrive policy counts.
     may_send: AtomicBool,
+    /// Messages that hold no work: nobody knows what was meant.
+    rubbish: AtomicU64,
     held: Mutex<Held>,
     /// How many tasks work behind the callers' backs: polls that nobody waits for any more, rubbish on its way.
     busy: watch::Sender<usize>,
@@ -212,6 +214,12 @@ impl SqsQueue {
                 reason: format!("{} does not say how many messages it has", inner.options.url),
             }),
         }
+    }
+
+    /// How many messages were received that hold no work that can be read; each is given up, or put aside where there is no
+    /// dead-letter queue.
+    pub fn rubbish(&self) -> u64 {
+        self.inner.rubbish.load(Ordering::Relaxed)
     }
 
     /// Waits until no poll is under way whose [`lease`](crate::WorkSource::lease) was dropped, and what such a poll

@@ -41,6 +41,16 @@ impl Account {
         }
     }
 
+    /// The jobs of which items are owed.
+    pub fn jobs(&self) -> BTreeSet<String> {
+        self.owed().iter().map(|(job, ..)| job.clone()).collect()
+    }
+
+    /// Somebody else settled these items of a job, as its ledger says.
+    pub fn settled_elsewhere(&self, job: &str, is_settled: impl Fn(u64) -> bool) {
+        self.owed().retain(|(owed, _, seq)| owed != job || !is_settled(*seq));
+    }
+
     /// How many items are owed.
     pub fn owed_count(&self) -> usize {
         self.owed().len()
@@ -75,6 +85,10 @@ mod tests {
         account.settle(&item(1, "a"));
         account.settle(&item(1, "a"));
         assert_eq!(account.owed_count(), 2, "another life's item is another item");
+        account.settled_elsewhere("other", |_| true);
+        assert_eq!((account.owed_count(), account.jobs().len()), (2, 1));
+        account.settled_elsewhere("j", |seq| seq == 2);
+        assert_eq!(account.owed_count(), 1);
         let careless = Account::default();
         careless.lease(&item(1, "a"));
         assert_eq!(careless.owed_count(), 0);

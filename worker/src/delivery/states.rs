@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use pf_state::{Checkpoints, DeadLetterWriter, LedgerWriter, StateDir};
+use pf_state::{Checkpoints, DeadLetterWriter, Ledger, LedgerWriter, StateDir};
 use pf_work::{Counts, WorkItem, settle::Outcome};
 
 use crate::input::reason;
@@ -88,6 +88,14 @@ impl States {
             plan.insert("life of the job".to_owned(), life.clone());
         }
         state.dir.bind_delivery(&plan).await?;
+        if item.life.is_some() && state.dir.books().await?.life().is_none() {
+            tracing::warn!(
+                job = item.job,
+                "{} has no books of the job, whose items were listed into books elsewhere: what is done is noted here, and `verify` \
+                 will not find it there: give the --state that the job was listed with",
+                state.dir.address()
+            );
+        }
         *bound = Some(Bound {
             life: item.life.clone(),
         });
@@ -112,6 +120,11 @@ impl States {
             sum += state.dir.ledger().await?.counts;
         }
         Ok(sum)
+    }
+
+    /// What the ledger of a job says, whoever wrote it.
+    pub async fn ledger(&self, job: &str) -> pf_state::Result<Ledger> {
+        self.of(job).dir.ledger().await
     }
 
     /// The state of `job`. Nothing is contacted yet.

@@ -93,6 +93,7 @@ fn seal_of(about: &About) -> Seal {
         objects: about.objects,
         bytes: about.bytes,
         archived: about.archived,
+        superseding: about.superseding,
     }
 }
 
@@ -133,6 +134,7 @@ impl ManifestReader {
             self.reached.parts += 1;
             self.reached.objects += about.objects;
             self.reached.bytes += about.bytes;
+            self.reached.superseding += about.superseding;
             self.reached.archived += about.archived;
             let early = self.from.saturating_sub(about.first_seq).min(items.len() as u64);
             items.drain(..early as usize);

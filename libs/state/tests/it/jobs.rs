@@ -46,6 +46,7 @@ pub(crate) fn addition(seqs: std::ops::Range<u64>) -> Addition {
     Addition {
         objects: items.len() as u64,
         bytes: items.len() as u64 * 10,
+        superseding: 0,
         cursors: last.map(|key| (String::new(), key)).into_iter().collect(),
         items,
     }

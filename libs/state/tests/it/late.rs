@@ -230,6 +230,7 @@ async fn discover(state: &StateDir, attempt: u32, offered: &mut BTreeMap<u64, St
         let addition = pf_state::manifest::Addition {
             objects: 3,
             bytes: 30,
+            superseding: 0,
             cursors: BTreeMap::new(),
             items: items.clone(),
         };

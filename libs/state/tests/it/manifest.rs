@@ -21,6 +21,7 @@ async fn what_was_added_is_read_in_order_and_the_seal_has_the_sums() {
             objects: 40,
             bytes: 400,
             archived: 0,
+            superseding: 0,
         }
     );
     assert_eq!(state.seal().await.unwrap(), Some(seal));

@@ -1,6 +1,9 @@
 //! Leasing: receive, hold, extend, settle.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use aws_sdk_sqs::{
@@ -229,9 +232,11 @@ impl Inner {
             Content::Rubbish(reason) => {
                 let inner = Arc::clone(self);
                 if self.dead_letter_url.is_none() {
+                    self.rubbish.fetch_add(1, Ordering::Relaxed);
                     self.aside(async move { inner.put_aside(handle, &reason).await });
                     return Vec::new();
                 }
+                self.rubbish.fetch_add(1, Ordering::Relaxed);
                 let letter = Letter::of_rubbish(body, &reason, &self.options.worker);
                 self.aside(async move {
                     tracing::warn!("a message of {} is given up: {reason}", inner.options.url);

@@ -8,7 +8,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64},
+    },
     time::Duration,
 };
 
@@ -61,6 +64,7 @@ impl SqsQueue {
             dead_letter_url: None,
             receives_max: None,
             may_send: AtomicBool::new(true),
+            rubbish: AtomicU64::default(),
             options,
             held: Mutex::default(),
             busy: watch::Sender::new(0),

@@ -83,11 +83,11 @@ fn known(job: &IngestJob, facts: &Facts, is_empty: bool, draft: &mut Draft) {
         let archived = discovered.map_or(0, |discovered| discovered.archived);
         let mut message = "all objects are known".to_owned();
         if archived > 0 {
-            message.push_str(&format!("; {archived} are archived, and are left out"));
+            message = format!("{message}; {archived} are archived, and are left out");
         }
         let reason = match &resumed_from {
             Some(owner) => {
-                message.push_str(&format!("; the books were begun by {owner}, and are gone on with"));
+                message = format!("{message}; the books were begun by {owner}, and are gone on with");
                 "Resumed"
             }
             None => "Discovered",

@@ -109,7 +109,7 @@ async fn a_queue_of_its_own_is_made_as_wished_for_used_and_deleted_and_a_given_o
 
     let given = wait(|| server.sqs().make_queue("given", 60, 3));
     // The operator may look at it, and do no more: that is for pods.
-    let (proxy, denied) = guard(&server);
+    let (proxy, denied) = guard(server);
     let actions = ["changemessagevisibilitybatch", "deletemessagebatch", "sendmessagebatch"];
     denied.lock().unwrap().extend(actions);
     create(

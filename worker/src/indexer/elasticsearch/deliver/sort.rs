@@ -205,8 +205,13 @@ impl<W: Wire> Delivery<'_, W> {
             self.shared.metrics.duplicate.inc();
             progress.exceptions.push((place, Verdict::Duplicate));
         } else if let Some(twin) = progress.twins.get(&place) {
-            let ordinal = bulk.documents[*twin as usize].ordinal;
-            self.conflict(bulk, place, &format!("the record at {ordinal} has it"), progress);
+            let (twin, document) = (&bulk.documents[*twin as usize], &bulk.documents[place as usize]);
+            let whose = if twin.segment == document.segment {
+                format!("the record at {} has it", twin.ordinal)
+            } else {
+                "a record of another item has it".to_owned()
+            };
+            self.conflict(bulk, place, &whose, progress);
         } else if was_open || bulk.sent_since(place).is_some() {
             sorted.contested.push(place);
         } else {
