@@ -36,7 +36,8 @@ pub(crate) async fn run(job: &Kept, choice: Choice, outlet: &Outlet) -> Result<O
     ensure!(
         state.books().await?.life().is_some()
             || state.read_manifest(0).await?.next().await?.is_some()
-            || !state.ledger().await?.settled().is_empty(),
+            || !state.ledger().await?.settled().is_empty()
+            || state.read_dead_letters().await?.next().await?.is_some(),
         "no job `{}` was listed into this --state: {} holds nothing of it",
         state.job(),
         state.address()
