@@ -29,9 +29,12 @@ impl Outlet {
         }
     }
 
-    /// Whether items stay there when this process ends.
-    pub(crate) fn keeps_items(&self) -> bool {
-        matches!(self, Self::Queue(_))
+    /// The URL of the queue that items stay in when this process ends, if it is one.
+    pub(crate) fn queue(&self) -> Option<&str> {
+        match self {
+            Self::Stdout => None,
+            Self::Queue(queue) => Some(queue.url()),
+        }
     }
 
     /// Offers items; all are taken when this returns. False when nobody reads any more.

@@ -127,12 +127,11 @@ impl Recording {
     }
 
     /// Offers what an earlier run may not have offered, as far as nobody settled it: to a queue what it did not note as
-    /// offered, to a reader of standard output everything, because its reader went with it. False when the reader left.
+    /// offered to it, to a reader of standard output everything, because its reader went with it. False when the reader left.
     pub(crate) async fn catch_up(&self, outlet: &Outlet) -> Result<bool> {
-        let first = if outlet.keeps_items() {
-            self.state.offered().await?
-        } else {
-            0
+        let first = match outlet.queue() {
+            Some(queue) => self.state.offered(queue).await?,
+            None => 0,
         };
         let end = self.manifest.next_seq();
         if first >= end {
@@ -227,8 +226,8 @@ impl Recording {
     }
 
     async fn note_offered(&self, outlet: &Outlet, seq: u64) -> Result<()> {
-        if outlet.keeps_items() {
-            self.state.set_offered(seq).await?;
+        if let Some(queue) = outlet.queue() {
+            self.state.set_offered(queue, seq).await?;
         }
         Ok(())
     }

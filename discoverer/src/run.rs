@@ -180,7 +180,12 @@ async fn discover(plan: Plan, totals: Totals, health: &Health, shutdown: &Shutdo
     warn_of_folders(&counts);
     warn_of_archived(&counts);
     if counts.matched.load(Relaxed) == 0 && (offered.items == 0 || is_again) {
-        warn_of_nothing(&counts, &root.to_string());
+        let whereabouts = Whereabouts {
+            root: &root,
+            is_partitioned: partitioning.is_some(),
+            is_behind_an_earlier_run: !cursors.is_empty(),
+        };
+        warn_of_nothing(&counts, whereabouts);
     }
     if let Some((count, names)) = counts.unnameable() {
         tracing::warn!("{count} objects were left out because their names are not UTF-8: rename {names}");
@@ -350,24 +355,44 @@ fn warn_of_archived(counts: &Counts) {
     }
 }
 
-fn warn_of_nothing(counts: &Counts, root: &str) {
+/// Where was looked.
+struct Whereabouts<'a> {
+    root: &'a ObjectUri,
+    is_partitioned: bool,
+    /// Only behind the keys that an earlier run of the job had seen.
+    is_behind_an_earlier_run: bool,
+}
+
+fn warn_of_nothing(counts: &Counts, whereabouts: Whereabouts<'_>) {
+    let Whereabouts {
+        root,
+        is_partitioned,
+        is_behind_an_earlier_run,
+    } = whereabouts;
     let (kept_out, unread) = counts.folders();
     let prefixes = counts.prefixes.load(Relaxed);
-    match counts.keys.load(Relaxed) {
-        keys if kept_out + unread > 0 => {
-            let skips = counts.skips();
-            let of_keys = if keys == 0 {
-                String::new()
-            } else {
-                format!("; of {keys} keys {skips}")
-            };
-            tracing::warn!(
-                "nothing to offer: no key below {root} is in a partition that is asked for; of the folders found, \
-                 {kept_out} are kept out by --filter and {unread} don't fit --partitioning{of_keys}"
-            );
-        }
-        0 if prefixes != 1 => tracing::warn!("nothing to offer: no key below {root} in any of {prefixes} partitions"),
-        0 => tracing::warn!("nothing to offer: no key begins with {root}"),
-        keys => tracing::warn!("nothing to offer: of {keys} keys {}", counts.skips()),
-    }
+    let keys = counts.keys.load(Relaxed);
+    let skips = counts.skips();
+    let why = if kept_out + unread > 0 {
+        let of_keys = if keys == 0 {
+            String::new()
+        } else {
+            format!("; of {keys} keys {skips}")
+        };
+        format!(
+            "no key below {root} is in a partition that is asked for; of the folders found, {kept_out} are kept out by \
+             --filter and {unread} don't fit --partitioning{of_keys}"
+        )
+    } else if keys > 0 {
+        format!("of {keys} keys {skips}")
+    } else if !skips.is_empty() {
+        skips
+    } else if is_behind_an_earlier_run {
+        format!("no key below {root} comes after those that an earlier run of the job had seen")
+    } else if is_partitioned {
+        format!("no key below {root} is in any of the {prefixes} partitions that were looked into")
+    } else {
+        format!("no key begins with {root}")
+    };
+    tracing::warn!("nothing to offer: {why}");
 }

@@ -24,6 +24,7 @@ use crate::{
     permission::Permission,
     plan::Records,
     reader::object::{self, ObjectReader},
+    sightings::Sightings,
 };
 
 /// What all lanes share.
@@ -42,6 +43,8 @@ pub struct Shared {
     pub ending: Arc<Ending>,
     /// Whether a refusal is an object's or ours.
     pub permission: Arc<Permission>,
+    /// Which of the columns that were asked for any record had.
+    pub sightings: Arc<Sightings>,
 }
 
 /// An item on its way to a lane, its object opened.
@@ -198,6 +201,7 @@ impl<'a> Lane<'a> {
                     return ended.map(|_| Outcome::Finished);
                 }
             };
+            self.shared.sightings.look(&batch, item, &self.shared.records);
             match self.runtime.block_on(self.outlet.write(&origin, &batch, hold)) {
                 Ok(()) => reader.recycle(batch),
                 Err(error) => return Ok(self.not_written(error)),

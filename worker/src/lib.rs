@@ -22,5 +22,6 @@ pub mod prefetch;
 pub mod reader;
 pub mod report;
 pub mod run;
+pub mod sightings;
 pub mod sources;
 pub mod values;

@@ -17,7 +17,8 @@ use pf_state::StateDir;
 use pf_storage::{ObjectUri, Storage};
 use pf_telemetry::{Health, Progress, Shutdown, progress::Snapshot, report, server::Server};
 use pf_work::{
-    WorkSource, queue,
+    WorkSource,
+    queue::{self, Depth},
     settle::{Flaw, TRIES_MAX},
     sqs::{self, SqsQueue},
 };
@@ -47,6 +48,7 @@ use crate::{
     plan::{self, Destination, Plan},
     pool,
     report::Report,
+    sightings::Sightings,
 };
 
 /// Failed, or stopped before the end.
@@ -252,6 +254,7 @@ async fn work(
     let storage = Storage::new(plan.storage.clone());
     let permission = Permission::new(storage.clone(), Arc::clone(ending), refusal_patience(plan));
     let permission = Arc::new(permission);
+    let sightings = Arc::new(Sightings::of(&plan.records));
     let shared = Shared {
         permission: Arc::clone(&permission),
         records: plan.records.clone(),
@@ -260,6 +263,7 @@ async fn work(
         metrics: metrics.clone(),
         weather,
         ending: Arc::clone(ending),
+        sightings: Arc::clone(&sightings),
     };
     let offered = AtomicU64::new(0);
     let runtime = Handle::current();
@@ -285,6 +289,9 @@ async fn work(
         lanes.context("the lanes panicked")??;
         if let Some(sqs) = &source.sqs {
             sqs.quiet().await;
+            if let Until::Idle(idle) = source.until {
+                warn_of_left(sqs, idle).await;
+            }
         }
         anyhow::Ok(())
     };
@@ -304,11 +311,47 @@ async fn work(
     if let Some(states) = &states {
         look_for_owed(&account, states).await;
     }
+    warn_of_strange_names(plan, metrics, &sightings);
     Ok(Worked {
         offered: source.total(&offered, metrics),
         owed: account.owed_count(),
         rubbish: source.sqs.as_ref().map_or(0, SqsQueue::rubbish),
     })
+}
+
+/// A name that no record has is most often mistyped, and what comes of it looks as if all was well.
+fn warn_of_strange_names(plan: &Plan, metrics: &Metrics, sightings: &Sightings) {
+    let (read, left_out) = (metrics.records_in.get(), metrics.records_filtered.get());
+    let kept = read.saturating_sub(left_out + metrics.records_rejected());
+    if left_out > 0 && kept == 0 {
+        tracing::warn!(
+            "the filter left out all {left_out} records that it saw: is each of its fields spelled as in the records?"
+        );
+    }
+    if kept > 0 {
+        for column in sightings.unseen() {
+            tracing::warn!("none of {kept} records had a value of the column {column} that --columns names");
+        }
+    }
+}
+
+/// Whoever ends because a queue gave nothing may take its end for the job's, which it is not while others hold items.
+async fn warn_of_left(queue: &SqsQueue, idle: Duration) {
+    // Whoever may lease may be kept from looking at the depth; to know it is a comfort only.
+    let Ok(Depth {
+        visible,
+        in_flight,
+        delayed,
+    }) = queue.depth().await
+    else {
+        return;
+    };
+    if visible + in_flight + delayed > 0 {
+        tracing::warn!(
+            "the queue gave nothing for {idle:?}, and is not empty: {in_flight} messages are leased by others, {visible} wait and \
+             {delayed} are delayed; what becomes of them is not this worker's to say"
+        );
+    }
 }
 
 /// Whether others settled what this worker lost: the ledgers know.

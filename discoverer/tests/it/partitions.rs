@@ -112,7 +112,7 @@ fn partitions_that_are_not_there_are_told_and_may_be_allowed() {
     ];
     let (keys, run) = sorted_keys(&flags);
     assert!(keys.is_empty());
-    assert!(run.stderr.contains("in any of 2 partitions"), "{}", run.stderr);
+    assert!(run.stderr.contains("in any of the 2 partitions"), "{}", run.stderr);
 }
 
 #[test]

@@ -156,3 +156,31 @@ fn a_queue_in_the_environment_is_not_for_standard_output() {
     assert_eq!(typed.code, 64);
     assert_eq!(typed.stderr, "error: --sqs-queue-url: needs --destination sqs\n");
 }
+
+#[test]
+fn a_job_that_goes_on_with_another_queue_offers_it_what_the_first_had() {
+    let folder = folder_with_files(3);
+    let state = tempfile::tempdir().unwrap();
+    let uri = format!("file://{}/", folder.path().display());
+    let state = format!("file://{}", state.path().display());
+    let offered_to = |url: &str| {
+        let flags = [
+            "--uri",
+            &uri,
+            "--state",
+            &state,
+            "--job",
+            "ns/j",
+            "--sqs-queue-url",
+            url,
+        ];
+        let run = run_on_sqs(&flags);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        by_seq(drained(url)).into_keys().collect::<Vec<u64>>()
+    };
+    let [first, second] = ["goes-on-1", "goes-on-2"].map(|name| Sqs::shared().make_queue(name, 600, 3).url);
+    assert_eq!(offered_to(&first), [0, 1, 2]);
+    // The drain took everything, and nothing is settled: the first queue had its items all the same.
+    assert_eq!(offered_to(&first), [0; 0]);
+    assert_eq!(offered_to(&second), [0, 1, 2]);
+}

@@ -15,7 +15,7 @@
 //!              creates.json                       what was created to see that creating has one winner
 //!              manifest/<first seq>.ndjson.zst    work items in order; the last one seals the manifest
 //!              manifest/<first seq>.r<n>.ndjson.zst   what the n-th listing found beyond the ones before, sealed likewise
-//!              offered/<seq>.json                 items below this number are in the queue, or were
+//!              offered/<seq>-<random>.json        items below this number are in the queue that it names, or were
 //!              ledger/<worker>-<n>.g<m>.ndjson.zst    settled items
 //!              checkpoints/<seq>.json             how far an item was read
 //!              dead-letters/<worker>-<n>.g<m>.ndjson.zst  records that were given up

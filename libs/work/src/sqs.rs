@@ -178,6 +178,11 @@ struct Inner {
 }
 
 impl SqsQueue {
+    /// The queue's URL.
+    pub fn url(&self) -> &str {
+        &self.inner.options.url
+    }
+
     /// How long leases of this queue hold unless they are extended.
     pub fn visibility(&self) -> Duration {
         self.inner.visibility

@@ -32,6 +32,7 @@ pub use self::{
     origin::Origin,
     room::{Budget, Room},
 };
+use crate::batch::Reject;
 
 /// Takes bodies to where documents are kept.
 #[async_trait]
@@ -43,6 +44,10 @@ pub trait BulkSink: Send + Sync + 'static {
     /// Sends until every document is taken, known before, or refused, or patience is over. Never gives up silently: a
     /// document that has no exception in the answer is there. May be dropped at any time; what was sent may be taken then.
     async fn deliver(&self, bulk: &Bulk) -> Delivered;
+
+    /// Looks at all records of a batch none of which has an address, before they are given up. If that can't be their fault,
+    /// says so in words.
+    fn doubt(&self, rejects: &[Reject]) -> Option<String>;
 }
 
 /// What became of a bulk.

@@ -47,7 +47,7 @@ pub use self::{
     start::StartError,
 };
 use super::bulk::{Budget, Bulk, BulkSink, Delivered, IdMode, Room};
-use crate::args::elasticsearch::RequestCompression;
+use crate::{args::elasticsearch::RequestCompression, batch::Reject};
 
 /// Requests from this share of the largest bulk on are compared by their round trips; smaller ones are quicker for their size.
 const FULL_SHARE: usize = 2;
@@ -134,5 +134,10 @@ impl BulkSink for Elasticsearch {
             rules: self.rules,
         };
         delivery.deliver(bulk).await
+    }
+
+    fn doubt(&self, rejects: &[Reject]) -> Option<String> {
+        let reasons = rejects.iter().map(|reject| ("no address", reject.reason.clone()));
+        self.shared.brake.reject(reasons, true)
     }
 }

@@ -66,7 +66,8 @@ impl Sending {
     /// Takes a batch, whose item hears through `hold` what becomes of it. Waits only where the sink has no room.
     ///
     /// # Errors
-    /// If a column has no form in JSON: what that means for the item, which has heard of it. Nothing of the batch is sent.
+    /// If a column has no form in JSON, or if it can't be the records' fault that none of them has an address: what that means
+    /// for the item, which has heard of it. Nothing of the batch is sent.
     pub async fn write(&mut self, origin: &Origin, batch: &Batch, hold: Hold) -> Result<(), Outcome> {
         let segment = u32::try_from(self.holds.len()).expect("a body has fewer segments than bytes");
         let before = self.bulk.documents.len();
@@ -80,10 +81,16 @@ impl Sending {
             return Err(outcome);
         }
         self.metrics.values_not_finite.inc_by(self.encoder.take_not_finite());
+        let is_empty = self.bulk.documents.len() == before;
         if !rejects.is_empty() {
+            if is_empty && let Some(reason) = self.sink.doubt(&rejects) {
+                let outcome = Outcome::Refused { reason };
+                hold.fail(outcome.clone());
+                return Err(outcome);
+            }
             self.letters.keep(hold.another(), Stage::Index, rejects).await;
         }
-        if self.bulk.documents.len() == before {
+        if is_empty {
             hold.acknowledge(Counts::default());
         } else {
             self.bulk.sent_since.push(sent_since(hold.tracked()));

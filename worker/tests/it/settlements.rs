@@ -6,6 +6,7 @@ use std::{
     io::Write as _,
     process::{Command, Output, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
 use arrow::{
@@ -64,8 +65,14 @@ impl Place {
 
     /// Works on items, to standard output.
     fn work(&self, items: &[WorkItem]) -> Output {
+        self.work_with(&[], items)
+    }
+
+    /// The same, with more flags.
+    fn work_with(&self, flags: &[&str], items: &[WorkItem]) -> Output {
         let mut worker = Command::new(env!("CARGO_BIN_EXE_pf-worker"))
             .args(["--state", &format!("file://{}", self.path("state"))])
+            .args(flags)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -188,18 +195,20 @@ fn a_worker_that_ends_by_itself_ends_well_only_if_all_that_it_leased_is_settled(
     let sqs = Sqs::shared();
     // Without a redrive policy, what is given up stays in the queue where nothing else keeps it.
     let url = sqs.make_plain_queue("ends-well", &json!({"VisibilityTimeout": "30"}));
-    let work = |more: &[&str]| {
+    let work_on = |url: &str, more: &[&str]| {
         let mut worker = Command::new(env!("CARGO_BIN_EXE_pf-worker"));
-        worker.args(["--input", "sqs", "--sqs-queue-url", &url, "--exit-when-idle", "1s"]);
+        worker.args(["--input", "sqs", "--sqs-queue-url", url, "--exit-when-idle", "1s"]);
         worker.args(["--source", &format!("file://{}/", place.folder.path().display())]);
         worker.args(more).envs(sqs.environment()).stdin(Stdio::null());
         let output = worker.output().unwrap();
         let told = String::from_utf8(output.stderr).unwrap();
         (output.status.code(), told)
     };
+    let work = |more: &[&str]| work_on(&url, more);
     sqs.send(&url, &item.to_json());
     let (code, told) = work(&[]);
     assert_eq!(code, Some(0), "{told}");
+    assert!(!told.contains("is not empty"), "{told}");
     sqs.send(&url, &item.to_json());
     sqs.send(&url, &gone.to_json());
     let (code, told) = work(&[]);
@@ -214,4 +223,44 @@ fn a_worker_that_ends_by_itself_ends_well_only_if_all_that_it_leased_is_settled(
             .unwrap()
             .contains("gone.ndjson")
     );
+    // What others hold is theirs to settle; its end is not the job's, and is not told as if it were.
+    let shared = sqs.make_plain_queue("ends-before-others", &json!({"VisibilityTimeout": "600"}));
+    sqs.send(&shared, &item.to_json());
+    assert_eq!(sqs.receive(&shared, Duration::from_secs(5)).len(), 1);
+    let (code, told) = work_on(&shared, &[]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("is not empty: 1 messages are leased by others"), "{told}");
+}
+
+#[test]
+fn names_that_no_record_has_are_told_at_the_end() {
+    let place = Place::new();
+    let lines = "{\"status\":200,\"user\":{\"name\":\"a\"}}\n{\"status\":500}\n";
+    fs::write(place.path("a.ndjson"), lines).unwrap();
+    let schema = Arc::new(Schema::new(vec![Field::new("status", DataType::Int64, false)]));
+    let rows = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(Int64Array::from(vec![200, 500]))]).unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(place.path("b.parquet")).unwrap(), schema, None).unwrap();
+    writer.write(&rows).unwrap();
+    writer.close().unwrap();
+    let told = |name: &str, seq: u64, flags: &[&str]| {
+        let item = WorkItem {
+            job: format!("ns/{seq}"),
+            ..place.item(name)
+        };
+        String::from_utf8(place.work_with(flags, &[item]).stderr).unwrap()
+    };
+    let told_of = |told: &str| told.contains("none of") || told.contains("left out all");
+    for (seq, name) in ["a.ndjson", "b.parquet"].into_iter().enumerate() {
+        let seq = 10 * seq as u64;
+        let fine = told(name, seq, &["--columns", "status", "--filter", "status >= 500"]);
+        assert!(!told_of(&fine), "{fine}");
+        let columns = told(name, seq + 1, &["--columns", "status,statsu,user.nam"]);
+        assert!(
+            columns.contains("column statsu") && columns.contains("column user.nam"),
+            "{columns}"
+        );
+        assert!(!columns.contains("column status "), "{columns}");
+        let filter = told(name, seq + 2, &["--filter", "statsu >= 500"]);
+        assert!(filter.contains("left out all 2 records"), "{filter}");
+    }
 }

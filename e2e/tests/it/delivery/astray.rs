@@ -139,3 +139,40 @@ fn a_record_whose_id_another_has_is_a_dead_letter_also_where_the_first_worker_di
     assert_eq!(api.count(&flow.index), 4);
     assert_eq!(api.document(&flow.index, "2").unwrap()["whose"], "another's");
 }
+
+/// A flag that names a field that no record has would make a dead letter of every record: that is the flag's fault.
+#[test]
+fn records_none_of_which_has_an_address_stop_the_work_unless_somebody_says_how_many_may_be_rejected() {
+    let server = Elasticsearch::shared();
+    let api = server.api();
+    let lines: Vec<String> = (0..3_000).map(|n| format!(r#"{{"n":{n}}}"#)).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    for (name, index, flags) in [
+        ("no-id", None, &["--es-id", "field:nope"][..]),
+        ("no-index", Some("unaddressed-{nope}"), &[]),
+    ] {
+        let mut flow = Flow::of(name, folder_of(&lines).path(), api, 60, 5);
+        if let Some(index) = index {
+            index.clone_into(&mut flow.index);
+        }
+        flow.discover(&[]);
+        let stopped = run_of(flow.worker(&server.endpoint(), flags));
+        assert_eq!(stopped.code, Some(4), "{}", stopped.stderr);
+        assert!(
+            stopped.stderr.contains("`nope`") && stopped.stderr.contains("--max-rejected"),
+            "{}",
+            stopped.stderr
+        );
+        let (code, report) = flow.verify();
+        assert_eq!((code, &report["records_rejected"]), (Some(1), &json!(0)), "{report}");
+        let allowed = [flags, &["--max-rejected", "100%"]].concat();
+        let worked = run_of(flow.worker(&server.endpoint(), &allowed));
+        assert_eq!(worked.code, Some(2), "{}", worked.stderr);
+        let (code, report) = flow.verify();
+        assert_eq!(
+            (code, &report["records_rejected"]),
+            (Some(2), &json!(3_000)),
+            "{report}"
+        );
+    }
+}

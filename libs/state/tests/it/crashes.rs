@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use pf_state::{Result, Seal, StateDir};
 
-use super::jobs::{JOB, addition, completed, in_memory, items_of, plan};
+use super::jobs::{JOB, QUEUE, addition, completed, in_memory, items_of, plan};
 
 const PARTS: u64 = 4;
 const PART_ITEMS: u64 = 3;
@@ -12,16 +12,16 @@ const PART_ITEMS: u64 = 3;
 /// What a discoverer does: goes on to the end, part by part, and offers each part once it is written.
 async fn discover(state: &StateDir, offered: &mut Vec<u64>) -> Result<Seal> {
     let mut writer = state.write_manifest(&plan()).await?;
-    let mut reader = state.read_manifest(state.offered().await?).await?;
+    let mut reader = state.read_manifest(state.offered(QUEUE).await?).await?;
     while let Some(items) = reader.next().await? {
         offered.extend(items.iter().map(|item| item.seq));
     }
-    state.set_offered(writer.next_seq()).await?;
+    state.set_offered(QUEUE, writer.next_seq()).await?;
     while !writer.is_sealed() && writer.next_seq() < PARTS * PART_ITEMS {
         let first = writer.next_seq();
         writer.add(addition(first..first + PART_ITEMS)).await?;
         offered.extend(first..first + PART_ITEMS);
-        state.set_offered(first + PART_ITEMS).await?;
+        state.set_offered(QUEUE, first + PART_ITEMS).await?;
     }
     writer.seal().await
 }

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use super::{
     dead_letters::letter,
-    jobs::{JOB, addition, completed, dead, items_of, plan},
+    jobs::{JOB, QUEUE, addition, completed, dead, items_of, plan},
     places::{in_bucket, s3_options},
 };
 
@@ -48,7 +48,7 @@ async fn a_job(state: &StateDir) -> pf_state::Result<()> {
     let mut writer = state.write_manifest(&plan()).await?;
     for part in 0..4 {
         writer.add(addition(part * 5..part * 5 + 5)).await?;
-        state.set_offered(part * 5 + 5).await?;
+        state.set_offered(QUEUE, part * 5 + 5).await?;
         if part == 1 {
             writer = state.write_manifest(&plan()).await?;
         }
@@ -83,7 +83,7 @@ async fn check(seed: u64) {
     let ledger = state.ledger().await.unwrap();
     assert_eq!(ledger.dead.iter().collect::<Vec<_>>(), [3, 10, 17]);
     assert!(ledger.missing(20).is_empty());
-    assert_eq!(state.offered().await.unwrap(), 20);
+    assert_eq!(state.offered(QUEUE).await.unwrap(), 20);
     let mut reader = state.read_dead_letters().await.unwrap();
     let mut seqs = BTreeSet::new();
     while let Some(letters) = reader.next().await.unwrap() {

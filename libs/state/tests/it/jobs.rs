@@ -6,6 +6,7 @@ use pf_state::{Delivery, Outcome, Settled, StateDir, manifest::Addition, place::
 use pf_work::{Compression, Counts, Format, WorkItem, item::VERSION};
 
 pub(crate) const JOB: &str = "ns/job";
+pub(crate) const QUEUE: &str = "https://queue";
 
 pub(crate) fn in_memory() -> (Arc<Memory>, StateDir) {
     let memory = Arc::new(Memory::new());

@@ -17,7 +17,7 @@ use pf_storage::{Error, Result};
 
 use super::{
     dead_letters::letter,
-    jobs::{JOB, completed, item, plan},
+    jobs::{JOB, QUEUE, completed, item, plan},
 };
 
 const SEEDS: u64 = 300;
@@ -207,13 +207,13 @@ fn the_mark_of_what_was_offered_is_never_turned_back() {
             let state = StateDir::at(Arc::clone(&late) as Arc<dyn Place>, JOB);
             let mut marked = 0;
             for seq in 1..30 {
-                if state.set_offered(seq * 10).await.is_ok() {
+                if state.set_offered(QUEUE, seq * 10).await.is_ok() {
                     marked = seq * 10;
                 }
-                assert!(state.offered().await.unwrap() >= marked, "seed {seed}");
+                assert!(state.offered(QUEUE).await.unwrap() >= marked, "seed {seed}");
             }
             while late.arrive().await {
-                assert!(state.offered().await.unwrap() >= marked, "seed {seed}");
+                assert!(state.offered(QUEUE).await.unwrap() >= marked, "seed {seed}");
             }
         });
     }

@@ -2,7 +2,7 @@
 
 use pf_state::{Error, Seal};
 
-use super::jobs::{addition, in_memory, item, items_of, plan};
+use super::jobs::{QUEUE, addition, in_memory, item, items_of, plan};
 
 #[tokio::test]
 async fn what_was_added_is_read_in_order_and_the_seal_has_the_sums() {
@@ -118,10 +118,15 @@ async fn an_empty_job_is_sealed_too() {
 #[tokio::test]
 async fn what_was_offered_is_remembered() {
     let (_, state) = in_memory();
-    assert_eq!(state.offered().await.unwrap(), 0);
-    state.set_offered(10).await.unwrap();
-    state.set_offered(25).await.unwrap();
-    assert_eq!(state.offered().await.unwrap(), 25);
+    assert_eq!(state.offered(QUEUE).await.unwrap(), 0);
+    state.set_offered(QUEUE, 10).await.unwrap();
+    state.set_offered(QUEUE, 25).await.unwrap();
+    assert_eq!(state.offered(QUEUE).await.unwrap(), 25);
+    // Of another queue nothing is known, and what it is offered takes nothing from the first.
+    assert_eq!(state.offered("https://other").await.unwrap(), 0);
+    state.set_offered("https://other", 25).await.unwrap();
+    assert_eq!(state.offered("https://other").await.unwrap(), 25);
+    assert_eq!(state.offered(QUEUE).await.unwrap(), 25);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use pf_work::{Checkpoint, checkpoint::Position};
 
 use super::{
     dead_letters::letter,
-    jobs::{JOB, addition, completed, counts, dead, in_memory, plan},
+    jobs::{JOB, QUEUE, addition, completed, counts, dead, in_memory, plan},
 };
 
 /// Checks the only document whose name begins with `prefix`, with random numbers as `R`.
@@ -58,7 +58,7 @@ async fn the_manifest() {
     let mut writer = state.write_manifest(&plan()).await.unwrap();
     writer.add(addition(0..2)).await.unwrap();
     writer.seal().await.unwrap();
-    state.set_offered(2).await.unwrap();
+    state.set_offered(QUEUE, 2).await.unwrap();
     check(
         &memory,
         "plan.json",
@@ -97,8 +97,8 @@ async fn the_manifest() {
         &memory,
         "offered/",
         &expect![[r#"
-        offered/00000000000000000002.json
-        {"v":1,"job":"ns/job","offered":2}"#]],
+        offered/00000000000000000002-R.json
+        {"v":1,"job":"ns/job","queue":"https://queue","offered":2}"#]],
     );
 }
 

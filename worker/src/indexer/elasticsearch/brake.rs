@@ -66,8 +66,8 @@ impl Brake {
         are_few
     }
 
-    /// Looks at the documents that an answer rejects, each by the kind of its reason and in words, before they are given up;
-    /// `is_all` is whether the answer has no others. If it can't be their fault, says so in words.
+    /// Looks at the documents that an answer rejects, or at the records that are not even sent, each by the kind of its reason
+    /// and in words, before they are given up; `is_all` is whether there are no others beside them. If it can't be their fault, says so in words.
     pub(super) fn reject<'a>(&self, rejected: impl Iterator<Item = (&'a str, String)>, is_all: bool) -> Option<String> {
         let mut state = self.state();
         let mut first = None;
@@ -92,7 +92,7 @@ impl Brake {
         }
         if is_all && is_one_kind && !state.is_told {
             state.is_told = true;
-            tracing::warn!("every document of a bulk was rejected, for one kind of reason: {first}");
+            tracing::warn!("every document of a bulk or batch was rejected, for one kind of reason: {first}");
         }
         None
     }

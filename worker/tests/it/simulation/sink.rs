@@ -10,7 +10,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use pf_worker::indexer::bulk::{Budget, Bulk, BulkSink, Delivered, End, Room, Verdict};
+use pf_worker::{
+    batch::Reject,
+    indexer::bulk::{Budget, Bulk, BulkSink, Delivered, End, Room, Verdict},
+};
 use prometheus::IntGauge;
 use serde::Deserialize;
 use tokio::{
@@ -181,5 +184,9 @@ impl BulkSink for Sink {
             Fate::NotDone => not_done(Vec::new()),
             Fate::DoneButSaysNot => not_done(self.apply(bulk)),
         }
+    }
+
+    fn doubt(&self, _: &[Reject]) -> Option<String> {
+        None
     }
 }
