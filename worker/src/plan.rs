@@ -28,6 +28,8 @@ pub struct Plan {
     pub threads: usize,
     /// What becomes of records.
     pub records: Records,
+    /// The columns that were named, without those that only addresses are made of.
+    pub columns_named: Vec<FieldPath>,
     /// Fields that are in no document, whatever else they are good for.
     pub exclude: Vec<FieldPath>,
     /// How far reading runs ahead.
@@ -232,6 +234,7 @@ impl Plan {
         };
         let columns = columns.map(|text| FieldPath::list(&text)).transpose();
         let mut columns = columns.map_err(|error| format!("--columns: {error}"))?;
+        let columns_named = columns.clone().unwrap_or_default();
         let exclude = exclude.map(|text| FieldPath::list(&text)).transpose();
         let exclude = exclude
             .map_err(|error| format!("--exclude: {error}"))?
@@ -289,6 +292,7 @@ impl Plan {
                 zstd_window_log,
                 partition_fields,
             },
+            columns_named,
             exclude,
             prefetch: Prefetch::within(prefetch_memory_mb, prefetch_count),
             dead_letters,
@@ -466,6 +470,12 @@ mod tests {
             let args = <Args as clap::Parser>::try_parse_from(line.split(' ')).unwrap();
             let plan = Plan::new(args).unwrap();
             assert_eq!(plan.records.columns, read.map(paths), "{flags}");
+            let named = plan.columns_named.len();
+            assert_eq!(
+                named,
+                usize::from(read.is_some()) + usize::from(flags.contains("v,t")),
+                "{flags}"
+            );
             let Destination::Elasticsearch(options) = plan.destination else {
                 panic!("{flags}")
             };

@@ -254,7 +254,7 @@ async fn work(
     let storage = Storage::new(plan.storage.clone());
     let permission = Permission::new(storage.clone(), Arc::clone(ending), refusal_patience(plan));
     let permission = Arc::new(permission);
-    let sightings = Arc::new(Sightings::of(&plan.records));
+    let sightings = Arc::new(Sightings::of(&plan.columns_named));
     let shared = Shared {
         permission: Arc::clone(&permission),
         records: plan.records.clone(),
@@ -311,7 +311,7 @@ async fn work(
     if let Some(states) = &states {
         look_for_owed(&account, states).await;
     }
-    warn_of_strange_names(plan, metrics, &sightings);
+    warn_of_strange_names(metrics, &sightings);
     Ok(Worked {
         offered: source.total(&offered, metrics),
         owed: account.owed_count(),
@@ -320,7 +320,7 @@ async fn work(
 }
 
 /// A name that no record has is most often mistyped, and what comes of it looks as if all was well.
-fn warn_of_strange_names(plan: &Plan, metrics: &Metrics, sightings: &Sightings) {
+fn warn_of_strange_names(metrics: &Metrics, sightings: &Sightings) {
     let (read, left_out) = (metrics.records_in.get(), metrics.records_filtered.get());
     let kept = read.saturating_sub(left_out + metrics.records_rejected());
     if left_out > 0 && kept == 0 {

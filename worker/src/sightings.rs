@@ -15,11 +15,14 @@ pub struct Sightings {
 }
 
 impl Sightings {
-    /// None of the columns of `records` was seen so far.
-    pub fn of(records: &Records) -> Self {
-        let columns = records.columns.iter().flatten().cloned();
+    /// None of these columns was seen so far.
+    pub fn of(columns: &[FieldPath]) -> Self {
         Self {
-            columns: columns.map(|path| (path, AtomicBool::new(false))).collect(),
+            columns: columns
+                .iter()
+                .cloned()
+                .map(|path| (path, AtomicBool::new(false)))
+                .collect(),
         }
     }
 
@@ -92,14 +95,13 @@ mod tests {
     #[test]
     fn a_column_is_seen_where_a_record_or_the_key_has_a_value_of_it() {
         let records = Records {
-            columns: Some(FieldPath::list("a,o.b,o.c,day,typo").unwrap()),
             partition_fields: true,
             ..Records::default()
         };
         let text = r#"{"v":1,"job":"j","seq":0,"uri":"s3://b/k","size_bytes":9,"enqueued_at":"2024-01-01T00:00:00Z"}"#;
         let mut item = WorkItem::from_json(text).unwrap();
         item.partition.insert("day".to_owned(), "1".to_owned());
-        let sightings = Sightings::of(&records);
+        let sightings = Sightings::of(&FieldPath::list("a,o.b,o.c,day,typo").unwrap());
         let unseen = || sightings.unseen().iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(unseen(), ["a", "o.b", "o.c", "day", "typo"]);
         sightings.look(&batch(None, Some(1)), &item, &records);
