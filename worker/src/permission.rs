@@ -2,8 +2,9 @@
 //!
 //! A server that denies one object says the same as one that lets us in nowhere: the object may be another account's, or gone
 //! from a bucket that we may not list, and so one of many, or our own permission may be missing, or be taken from us midway.
-//! Only other objects tell. So an object is given up for a refusal where another one can be read at that time: one that is
-//! read just then, or one that was read before and is asked for again. Where nothing was read yet, refused items are held,
+//! Only other objects tell, and only what was asked for after the refusal: what was read before it says nothing of a permission
+//! that was taken away in between. So an object is given up for a refusal where one that was read before can be read again.
+//! Where nothing was read yet, refused items are held,
 //! and judged when something is read, or when it is clear that nothing can be: then the worker stops, and none of them is
 //! given up.
 
@@ -15,7 +16,10 @@ use std::{
 
 use pf_storage::{Error, Storage};
 use pf_work::settle::{Flaw, Outcome};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::Mutex as AsyncMutex,
+    time::{Instant, sleep},
+};
 
 use crate::{delivery::Leased, ending::Ending, prefetch::Object};
 
@@ -23,8 +27,6 @@ use crate::{delivery::Leased, ending::Ending, prefetch::Object};
 const REFUSED_MIN: usize = 3;
 /// Objects that are opened ahead of a lane get this long to prove the contrary.
 const GRACE: Duration = Duration::from_secs(1);
-/// A read proves for so long that we are let in.
-const PROOF: Duration = Duration::from_secs(1);
 /// Objects that were read well and can be asked for again: more than one, for each may be gone since.
 const KNOWN_MAX: usize = 3;
 /// How often it is looked whether held items can be judged.
@@ -37,6 +39,9 @@ pub struct Permission {
     ending: Arc<Ending>,
     /// How long items are held while nothing else is read.
     patience: Duration,
+    /// When the last request began that proved that we are let in. Who holds it asks: refusals that come meanwhile share the
+    /// next answer.
+    asked_at: AsyncMutex<Option<Instant>>,
     state: Mutex<State>,
 }
 
@@ -44,7 +49,8 @@ pub struct Permission {
 struct State {
     /// Objects that were read well, the last one last.
     known: VecDeque<Object>,
-    proven_at: Option<Instant>,
+    /// Something was read, if only of an empty object, which can't be asked for again.
+    is_proven: bool,
     held: Vec<Held>,
     /// When there were enough of them.
     enough_at: Option<Instant>,
@@ -72,6 +78,7 @@ impl Permission {
             storage,
             ending,
             patience,
+            asked_at: AsyncMutex::default(),
             state: Mutex::default(),
         }
     }
@@ -85,9 +92,10 @@ impl Permission {
     /// Something of an object was read: we are let in.
     pub fn prove(&self, object: &Object) {
         let mut state = self.state();
-        state.proven_at = Some(Instant::now());
+        state.is_proven = true;
         // Nothing can be asked for of an empty one.
         if object.size_bytes > 0 && state.known.back().is_none_or(|last| last.uri != object.uri) {
+            state.known.retain(|known| known.uri != object.uri);
             if state.known.len() == KNOWN_MAX {
                 state.known.pop_front();
             }
@@ -103,18 +111,19 @@ impl Permission {
 
     /// What a refusal of an object means for its item. None: nobody knows yet, so the item is to be [held](Self::hold).
     pub async fn judge(&self, reason: &str) -> Option<Outcome> {
-        let known: Vec<Object> = {
-            let state = self.state();
-            if state.proven_at.is_some_and(|at| at.elapsed() < PROOF) {
-                return Some(denied(reason));
-            }
-            state.known.iter().rev().cloned().collect()
-        };
+        let refused_at = Instant::now();
+        let mut asked_at = self.asked_at.lock().await;
+        if asked_at.is_some_and(|at| at >= refused_at) {
+            return Some(denied(reason));
+        }
+        let known: Vec<Object> = self.state().known.iter().rev().cloned().collect();
         let mut trouble = None;
         for object in &known {
+            let began_at = Instant::now();
             match self.storage.read_range(&object.uri, object.etag.as_deref(), 0..1).await {
                 // Who is told that it changed or is gone is let in, too.
                 Ok(_) | Err(Error::Changed { .. } | Error::NotFound { .. }) => {
+                    *asked_at = Some(began_at);
                     self.prove(object);
                     return Some(denied(reason));
                 }
@@ -137,7 +146,7 @@ impl Permission {
     pub fn hold(&self, leased: Leased, reason: String) {
         let mut state = self.state();
         // Something may have been read since it was judged.
-        if !state.known.is_empty() || state.proven_at.is_some() {
+        if !state.known.is_empty() || state.is_proven {
             drop(state);
             leased.end(denied(&reason));
             return;

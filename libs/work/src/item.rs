@@ -181,6 +181,17 @@ impl WorkItem {
         receive_count > 1 || self.returns > 0 || self.run > 1
     }
 
+    /// The item as it is kept when it is given up: whoever brings it back gives it all its tries anew, and records of it may be
+    /// in the sink.
+    pub fn given_up(&self) -> Self {
+        Self {
+            returns: self.returns.saturating_add(1),
+            tries: 0,
+            crashes: 0,
+            ..self.clone()
+        }
+    }
+
     /// The bytes of the object that this item covers.
     pub fn byte_range(&self) -> ByteRange {
         self.range.unwrap_or(ByteRange {

@@ -255,7 +255,7 @@ impl WorkSource for MemoryQueue {
     async fn dead_letter(&self, receipt: &Receipt, reason: &str) -> Result<(), Error> {
         let entry = self.take(receipt)?;
         self.state().dead.push(DeadLetter {
-            item: entry.item,
+            item: entry.item.given_up(),
             reason: reason.to_owned(),
         });
         Ok(())

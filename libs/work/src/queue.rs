@@ -127,6 +127,7 @@ pub trait WorkSource: Send + Sync {
         true
     }
 
-    /// Takes an item out of the queue and keeps it with `reason` where it can be offered again.
+    /// Takes an item out of the queue and keeps it with `reason` where it can be offered again, as
+    /// [`given_up`](WorkItem::given_up) has it.
     async fn dead_letter(&self, receipt: &Receipt, reason: &str) -> Result<(), Error>;
 }

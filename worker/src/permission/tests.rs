@@ -152,17 +152,15 @@ async fn a_worker_that_stops_gives_back_what_it_holds() {
 }
 
 #[tokio::test]
-async fn a_refusal_long_after_the_last_read_is_judged_by_what_can_be_read_then() {
+async fn a_refusal_is_judged_by_what_can_be_read_after_it() {
     let world = world();
     let (file, object) = readable();
     world.permission.prove(&object);
-    world.permission.state().proven_at = None;
     let judged = world.refuse("s3://b/1").await;
     assert!(judged.as_ref().is_some_and(is_given_up), "{judged:?}");
 
     // Gone is an answer, too.
     drop(file);
-    world.permission.state().proven_at = None;
     let judged = world.refuse("s3://b/1").await;
     assert!(judged.as_ref().is_some_and(is_given_up), "{judged:?}");
 }
@@ -189,7 +187,7 @@ fn denying() -> String {
 }
 
 #[tokio::test]
-async fn where_what_was_read_before_is_refused_now_the_worker_stops() {
+async fn where_what_was_read_just_before_is_refused_now_the_worker_stops() {
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     let mut world = world();
     let storage = Storage::new(pf_storage::Options {
@@ -210,7 +208,6 @@ async fn where_what_was_read_before_is_refused_now_the_worker_stops() {
     };
     world.permission.prove(&object("1"));
     world.permission.prove(&object("2"));
-    world.permission.state().proven_at = None;
     let judged = world.refuse("s3://b/3").await;
     let Some(Outcome::Refused { reason }) = judged else {
         panic!("{judged:?}")
@@ -220,7 +217,6 @@ async fn where_what_was_read_before_is_refused_now_the_worker_stops() {
     let (_file, readable) = readable();
     world.permission.prove(&readable);
     world.permission.prove(&object("3"));
-    world.permission.state().proven_at = None;
     let judged = world.refuse("s3://b/4").await;
     assert!(judged.as_ref().is_some_and(is_given_up), "{judged:?}");
 }

@@ -91,7 +91,7 @@ impl WorkSource for SqsQueue {
             // What somebody else may hold by now is not ours to give up.
             only(inner.extend(std::slice::from_ref(receipt), inner.visibility).await)?;
             inner
-                .keep(Letter::of_item(&item, reason, &inner.options.worker))
+                .keep(Letter::of_item(&item.given_up(), reason, &inner.options.worker))
                 .await?;
         }
         only(inner.settle(std::slice::from_ref(receipt), Fate::DeadLettered).await)

@@ -295,8 +295,6 @@ impl<W: Wire> Delivery<'_, W> {
         let mut backoff = Backoff::default();
         let mut payload = None;
         let (mut hops, mut refused) = (0, 0);
-        // Since when documents of it may have been taken without a word.
-        let mut open: Option<Timestamp> = None;
         loop {
             let ready = match payload.take() {
                 Some(ready) => ready,
@@ -304,10 +302,7 @@ impl<W: Wire> Delivery<'_, W> {
             };
             let before = part.len();
             let now = Timestamp::now();
-            let again = match self
-                .attempt(bulk, &ready, part, &permit, open.is_some(), progress)
-                .await
-            {
+            let again = match self.attempt(bulk, &ready, part, &permit, progress).await {
                 Next::Over => return Ok(()),
                 Next::Refused { part, reason } => return Err((part, End::Refused { reason })),
                 Next::Again(again) => again,
@@ -332,7 +327,7 @@ impl<W: Wire> Delivery<'_, W> {
             tracing::debug!("documents are sent again in {pause:?}: {}", again.reason);
             sleep(pause).await;
             if again.may_be_there {
-                let since = *open.get_or_insert(now);
+                let since = part.unanswered(now);
                 match self.without_known(bulk, part, Some(since), progress).await? {
                     Some(left) => part = left,
                     None => return Ok(()),
@@ -362,14 +357,13 @@ impl<W: Wire> Delivery<'_, W> {
         Payload { bytes, is_gzip: false }
     }
 
-    /// One attempt, and what follows from it. `was_open` is whether an earlier one may have been taken without a word.
+    /// One attempt, and what follows from it.
     async fn attempt(
         &self,
         bulk: &Bulk,
         payload: &Payload,
         part: Part,
         permit: &Permit<'_>,
-        was_open: bool,
         progress: &mut Progress,
     ) -> Next {
         let started = Instant::now();
@@ -393,10 +387,7 @@ impl<W: Wire> Delivery<'_, W> {
             }
         };
         match judge::request(reply.status) {
-            Whole::Answered => {
-                self.answered(bulk, &reply, part, started, permit, was_open, progress)
-                    .await
-            }
+            Whole::Answered => self.answered(bulk, &reply, part, started, permit, progress).await,
             Whole::Busy => {
                 permit.observe(started, Signal::Refused);
                 self.shared.metrics.refused_whole.inc();
@@ -416,7 +407,6 @@ impl<W: Wire> Delivery<'_, W> {
     }
 
     /// Judges the documents of a part one by one.
-    #[expect(clippy::too_many_arguments, reason = "all that is known of the attempt")]
     async fn answered(
         &self,
         bulk: &Bulk,
@@ -424,7 +414,6 @@ impl<W: Wire> Delivery<'_, W> {
         part: Part,
         started: Instant,
         permit: &Permit<'_>,
-        was_open: bool,
         progress: &mut Progress,
     ) -> Next {
         let answer = match Answer::read(&reply.body) {
@@ -451,7 +440,7 @@ impl<W: Wire> Delivery<'_, W> {
         };
         let documents = answer.items;
         let body_bytes = part.bytes(bulk);
-        let mut sorted = self.sort(bulk, answer, &part, was_open, progress);
+        let mut sorted = self.sort(bulk, answer, &part, progress);
         permit.observe(
             started,
             Signal::Answered {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::indexer::bulk::Bulk;
 
@@ -10,6 +11,8 @@ use crate::indexer::bulk::Bulk;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Part {
     places: Vec<u32>,
+    /// Since when documents of it may have been taken by a request that brought no answer. What is made of a part keeps it.
+    open_since: Option<Timestamp>,
 }
 
 impl Part {
@@ -24,12 +27,33 @@ impl Part {
                 Some(part) if bytes + document_bytes <= bytes_max => part.places.push(place),
                 _ => {
                     bytes = 0;
-                    parts.push(Self { places: vec![place] });
+                    parts.push(Self {
+                        places: vec![place],
+                        open_since: None,
+                    });
                 }
             }
             bytes += document_bytes;
         }
         parts
+    }
+
+    /// Since when documents of it may have been taken without a word.
+    pub(super) fn open_since(&self) -> Option<Timestamp> {
+        self.open_since
+    }
+
+    /// A request for it that was sent at `sent` brought no answer. Since when that is so, which is the first of such requests.
+    pub(super) fn unanswered(&mut self, sent: Timestamp) -> Timestamp {
+        *self.open_since.get_or_insert(sent)
+    }
+
+    /// Documents of it.
+    fn with(&self, places: Vec<u32>) -> Option<Self> {
+        (!places.is_empty()).then_some(Self {
+            places,
+            open_since: self.open_since,
+        })
     }
 
     /// How large its body is.
@@ -41,14 +65,12 @@ impl Part {
     /// Without the documents at these places of the bulk, ascending.
     pub(super) fn without(&self, places: &[u32]) -> Option<Self> {
         let is_left = |place: &&u32| places.binary_search(place).is_err();
-        let places: Vec<u32> = self.places.iter().filter(is_left).copied().collect();
-        (!places.is_empty()).then_some(Self { places })
+        self.with(self.places.iter().filter(is_left).copied().collect())
     }
 
     /// Those of its documents, by their places in it, ascending.
     pub(super) fn of_these(&self, places: &[u32]) -> Option<Self> {
-        let places: Vec<u32> = places.iter().map(|place| self.places[*place as usize]).collect();
-        (!places.is_empty()).then_some(Self { places })
+        self.with(places.iter().map(|place| self.places[*place as usize]).collect())
     }
 
     /// How many documents.
@@ -64,14 +86,7 @@ impl Part {
     /// Both halves; none if there is only one document.
     pub(super) fn halves(&self) -> Option<(Self, Self)> {
         let (first, second) = self.places.split_at(self.places.len() / 2);
-        (!first.is_empty()).then(|| {
-            (
-                Self { places: first.to_vec() },
-                Self {
-                    places: second.to_vec(),
-                },
-            )
-        })
+        Some((self.with(first.to_vec())?, self.with(second.to_vec())?))
     }
 
     /// The request's body: a piece of the bulk's, not copied, if the documents stand next to each other.

@@ -85,6 +85,12 @@ impl<R: Read> Lines<R> {
         let head = Cursor::new(first).chain(Rest(stream));
         let (compression, start) = match resumed.and_then(|resumed| resumed.start) {
             None if !is_compressible => (Compression::None, Start::default()),
+            None if item.size_bytes == 0 && matches!(item.compression, Compression::Gzip | Compression::Zstd) => {
+                // Even nothing, compressed, has some bytes: whoever wrote it did not get to its end.
+                return Err(Error::Contradiction(
+                    "truncated: it is compressed by its name, and has 0 bytes".to_owned(),
+                ));
+            }
             None => {
                 let compression = decompress::choose(item.compression, magic);
                 (compression.map_err(Error::Contradiction)?, Start::default())

@@ -62,14 +62,7 @@ impl<W: Wire> Delivery<'_, W> {
     }
 
     /// Notes what is decided of documents, and sorts out what is not.
-    pub(super) fn sort(
-        &self,
-        bulk: &Bulk,
-        answer: Answer,
-        part: &Part,
-        was_open: bool,
-        progress: &mut Progress,
-    ) -> Sorted {
+    pub(super) fn sort(&self, bulk: &Bulk, answer: Answer, part: &Part, progress: &mut Progress) -> Sorted {
         let metrics = &self.shared.metrics;
         let mut sorted = Sorted::default();
         let (mut rejected, mut doubtful, mut stuck) = (Vec::new(), Vec::new(), Vec::new());
@@ -110,7 +103,7 @@ impl<W: Wire> Delivery<'_, W> {
             match judgement {
                 Judgement::Exists => {
                     sorted.accepted += 1;
-                    self.exists(bulk, in_bulk, was_open, &mut sorted, progress);
+                    self.exists(bulk, in_bulk, part.open_since().is_some(), &mut sorted, progress);
                 }
                 Judgement::Retry => {
                     sorted.busy += u32::from(status == 429);

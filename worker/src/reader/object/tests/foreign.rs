@@ -281,3 +281,23 @@ fn a_window_that_is_allowed_is_read() {
     };
     assert_eq!(read(&item, &bytes, &larger).0, 1000);
 }
+
+#[test]
+fn nothing_at_all_is_cut_off_where_the_name_says_that_it_is_compressed() {
+    for (compression, is_cut) in [
+        (Compression::Gzip, true),
+        (Compression::Zstd, true),
+        (Compression::None, false),
+        (Compression::Auto, false),
+    ] {
+        let item = item(b"", Format::Ndjson, compression);
+        let (count, rejects, error) = read(&item, b"", &records());
+        assert_eq!((count, rejects), (0, Vec::new()), "{compression:?}");
+        let told = error.map(|error| error.to_string());
+        assert_eq!(
+            told.as_deref().is_some_and(|told| told.contains("truncated")),
+            is_cut,
+            "{compression:?}: {told:?}"
+        );
+    }
+}

@@ -189,6 +189,8 @@ async fn stored_documents_are_compared_a_few_at_a_time_and_whatever_fails_meanwh
 async fn an_attempt_without_an_answer_makes_no_conflict_of_a_record_with_itself() {
     for seed in 0..500 {
         let faults = Faults {
+            // Three in a row that are refused whole are sent as halves.
+            busy: 0.5,
             lost_after: 0.5,
             cut: 0.2,
             unwell: 0.2,
@@ -199,7 +201,11 @@ async fn an_attempt_without_an_answer_makes_no_conflict_of_a_record_with_itself(
         // Another record has this one, and is something else.
         wire.state.lock().unwrap().documents.insert(2, 1000);
         let bulk = named(&[0, 1, 2, 3]);
-        let delivered = with(&wire, &shared(8), BY_RECORD, &bulk).await;
+        let rules = Rules {
+            patience: PATIENCE * 10,
+            ..BY_RECORD
+        };
+        let delivered = with(&wire, &shared(8), rules, &bulk).await;
         assert_eq!(delivered.end, End::Done, "seed {seed}");
         for (place, verdict) in &delivered.exceptions {
             let is_conflict = matches!(verdict, Verdict::Conflict { .. });
