@@ -110,8 +110,13 @@ impl Plan {
                 );
             }
         }
+        let job = match args.job {
+            Some(job) if job.is_empty() => bail!("--job: a name must not be empty"),
+            Some(job) => job,
+            None => job_of(&root),
+        };
         let state_within = match &state {
-            Some(state) => within::state(&root, &state.parse().context("--state")?)?,
+            Some(state) => within::state(&root, &state.parse().context("--state")?, &job)?,
             None => None,
         };
         let mut selection = Selection::new(
@@ -141,11 +146,6 @@ impl Plan {
             args.sqs_endpoint,
             args.region.as_ref(),
         )?;
-        let job = match args.job {
-            Some(job) if job.is_empty() => bail!("--job: a name must not be empty"),
-            Some(job) => job,
-            None => job_of(&root),
-        };
         ensure!(
             args.owner.as_deref() != Some(""),
             "--owner: must say something, as `namespace/name uid` does"

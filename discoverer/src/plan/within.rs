@@ -1,15 +1,24 @@
 //! A state directory that lies in what is listed: it must never be taken for data.
 //!
 //! Below the prefix it can be left out by its own prefix. Where it is the prefix itself, the books of other jobs, whose
-//! names nobody knows here, would lie among the objects: that is refused.
+//! names nobody knows here, would lie among the objects: that is refused. Above the prefix, the job's own folder may be the
+//! prefix, or below it: the prefix `access/` names its job `access`, whose books are at `access/`.
 
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Result, bail};
+use pf_state::StateDir;
 use pf_storage::ObjectUri;
 
-/// What listed keys begin with that are the state directory's, none when there can be no such.
-pub(super) fn state(root: &ObjectUri, state: &ObjectUri) -> Result<Option<String>> {
+/// What listed keys begin with that are the state directory's, or those of `job` in it; none when there can be no such.
+pub(super) fn state(root: &ObjectUri, state: &ObjectUri, job: &str) -> Result<Option<String>> {
+    match within(root, state)? {
+        None => within(root, &StateDir::folder(state, job)),
+        found => Ok(found),
+    }
+}
+
+fn within(root: &ObjectUri, state: &ObjectUri) -> Result<Option<String>> {
     let (root_key, state_key) = match (root, state) {
         (
             ObjectUri::S3 { bucket, key },
@@ -52,7 +61,8 @@ fn below<'a>(root: &str, state: &'a str) -> Below<'a> {
 
 fn same(root: &str) -> String {
     format!(
-        "--state: {root} is what is listed: state and data need places of their own, as {}state/",
+        "--state: {root} is what is listed, and the job's state would be among the data: they need places of their own, as \
+         {}state/; or give the job another name with --job",
         with_slash(root)
     )
 }
@@ -93,7 +103,37 @@ mod tests {
     use super::*;
 
     fn within(root: &str, state_dir: &str) -> Result<Option<String>> {
-        state(&root.parse().unwrap(), &state_dir.parse().unwrap())
+        state(&root.parse().unwrap(), &state_dir.parse().unwrap(), "ns/job")
+    }
+
+    #[test]
+    fn the_jobs_own_folder_is_no_data_wherever_the_state_directory_is() {
+        let within =
+            |root: &str, state_dir: &str, job: &str| state(&root.parse().unwrap(), &state_dir.parse().unwrap(), job);
+        for (root, state_dir, job, prefix) in [
+            ("s3://b/logs/", "s3://b/", "other", None),
+            ("s3://b/lo", "s3://b/", "logs", Some("logs/")),
+            ("s3://b/a/lo", "s3://b/a", "logs", Some("a/logs/")),
+            ("file:///no-such/lo", "file:///no-such/", "logs", Some("/no-such/logs/")),
+        ] {
+            assert_eq!(
+                within(root, state_dir, job).unwrap().as_deref(),
+                prefix,
+                "{root} {state_dir}"
+            );
+        }
+        for (root, state_dir) in [
+            ("s3://b/logs/", "s3://b/"),
+            ("s3://b/logs", "s3://b/"),
+            ("s3://b/a/logs/", "s3://b/a"),
+            ("file:///no-such/logs/", "file:///no-such"),
+        ] {
+            let refusal = within(root, state_dir, "logs").unwrap_err().to_string();
+            assert!(
+                refusal.starts_with("--state: ") && refusal.contains("--job"),
+                "{refusal}"
+            );
+        }
     }
 
     #[test]

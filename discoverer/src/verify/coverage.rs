@@ -14,8 +14,8 @@ const WHOLE_MAX: usize = 1_000_000;
 pub(crate) struct Coverage {
     objects: Vec<Object>,
     whole: usize,
-    /// The object whose ranges are being seen.
-    last_uri: String,
+    /// The object whose ranges are being seen, and its version.
+    last: Option<(String, Option<String>)>,
 }
 
 #[derive(Debug)]
@@ -53,16 +53,21 @@ impl Coverage {
     /// Sees the next item of the manifest.
     pub(crate) fn see(&mut self, item: &WorkItem) {
         let range = item.byte_range();
-        if item.range.is_some() && item.uri == self.last_uri {
+        // The same object may have been listed again since, in another version.
+        let is_next = self
+            .last
+            .as_ref()
+            .is_some_and(|(uri, etag)| *uri == item.uri && *etag == item.etag);
+        if item.range.is_some() && range.start > 0 && is_next {
             if let Some(object) = self.objects.last_mut() {
                 object.items += 1;
                 object.reach = object.reach.filter(|reach| *reach == range.start).map(|_| range.end);
             }
             return;
         }
-        self.last_uri.clear();
+        self.last = None;
         if item.range.is_some() {
-            self.last_uri.clone_from(&item.uri);
+            self.last = Some((item.uri.clone(), item.etag.clone()));
         } else if self.whole == WHOLE_MAX {
             return;
         } else {
@@ -271,6 +276,30 @@ mod tests {
         coverage.see(&item(0, Some((0, 50))));
         coverage.see(&item(1, Some((51, 100))));
         assert_eq!(coverage.gaps().count(), 1);
+    }
+
+    #[test]
+    fn versions_of_an_object_from_two_listings_are_covered_each_by_itself() {
+        let version = |etag: &str, seq, range| WorkItem {
+            etag: Some(etag.to_owned()),
+            ..item(seq, Some(range))
+        };
+        for etags in [["1", "2"], ["1", "1"]] {
+            let mut coverage = Coverage::default();
+            coverage.see(&version(etags[0], 0, (0, 60)));
+            coverage.see(&version(etags[0], 1, (60, 100)));
+            coverage.see(&version(etags[1], 2, (0, 50)));
+            coverage.see(&version(etags[1], 3, (50, 100)));
+            for (seq, bytes) in [(0, 60), (1, 40), (2, 50), (3, 50)] {
+                coverage.settled(&settled(seq, 1, bytes, None));
+            }
+            assert_eq!(coverage.gaps().collect::<Vec<_>>(), [], "{etags:?}");
+        }
+        // Half of each is no whole.
+        let mut coverage = Coverage::default();
+        coverage.see(&version("1", 0, (0, 60)));
+        coverage.see(&version("2", 1, (60, 100)));
+        assert_eq!(coverage.gaps().count(), 2);
     }
 
     #[test]

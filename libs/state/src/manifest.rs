@@ -243,9 +243,10 @@ impl ManifestWriter {
         Ok(())
     }
 
-    /// Ends the manifest: all items are in it. A further listing that found nothing leaves no trace.
+    /// Ends the manifest: all items are in it. A further listing that found nothing else leaves no trace.
     pub async fn seal(&mut self) -> Result<Seal> {
-        if self.listing > 1 && !self.is_begun && !self.is_sealed {
+        let is_as_before = !self.is_begun && self.archived == self.reached.archived;
+        if self.listing > 1 && is_as_before && !self.is_sealed {
             self.listing -= 1;
             self.is_sealed = true;
         }

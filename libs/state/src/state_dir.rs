@@ -27,10 +27,14 @@ impl StateDir {
     /// The folder of `job` below `root`, an S3 prefix or a folder of this machine, with or without its last slash. Nothing
     /// is contacted before the first call, and nothing has to be made first.
     pub fn new(storage: Storage, root: &ObjectUri, job: &str) -> Self {
+        Self::at(Arc::new(Objects::new(storage, Self::folder(root, job))), job)
+    }
+
+    /// Where the documents of `job` are, below `root`.
+    pub fn folder(root: &ObjectUri, job: &str) -> ObjectUri {
         let key = root.key();
         let slash = if key.is_empty() || key.ends_with('/') { "" } else { "/" };
-        let folder = root.with_key(format!("{key}{slash}{}/", file_name(job)));
-        Self::at(Arc::new(Objects::new(storage, folder)), job)
+        root.with_key(format!("{key}{slash}{}/", file_name(job)))
     }
 
     /// A job's documents in memory.

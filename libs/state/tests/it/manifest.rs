@@ -214,4 +214,15 @@ async fn the_seal_knows_of_what_is_archived_over_all_runs_of_the_last_listing() 
     assert_eq!(again.seal().await.unwrap().archived, 4);
     assert_eq!(read().await, (4, 4));
     assert_eq!(state.seal().await.unwrap().unwrap().archived, 4);
+    // A listing that finds no object anew, and others that are archived, says so; one that finds all as it was leaves no trace.
+    for (archived, listing) in [(9, 3), (9, 3), (0, 4)] {
+        let mut again = state.write_manifest(&plan()).await.unwrap();
+        again.list_again();
+        again.leave_out_archived(archived);
+        assert_eq!(again.seal().await.unwrap().archived, archived);
+        assert_eq!(again.listing(), listing);
+        assert_eq!(read().await, (archived, archived));
+        assert_eq!(state.seal().await.unwrap().unwrap().archived, archived);
+    }
+    assert_eq!(items_of(&state).await.unwrap().0.len(), 12);
 }
