@@ -105,8 +105,8 @@ pub struct Args {
     /// --columns, where that is given. A record that has such a field keeps its own
     #[arg(long, hide_env_values = true, env = "PF_PARTITION_FIELDS", value_parser = BoolishValueParser::new())]
     pub partition_fields: bool,
-    /// Which fields are left out of documents, as in password,user.email: also of those that --columns names, and of whole lines.
-    /// A filter may look at them [default: none]
+    /// Which fields are left out of documents, as in password,user.email: also of those that --columns names or
+    /// --partition-fields gives, and of whole lines. A filter may look at them [default: none]
     #[arg(long, hide_env_values = true, env = "PF_EXCLUDE", value_name = "FIELDS")]
     pub exclude: Option<String>,
     /// Which records are kept: comparisons with = != < <= > >=, joined by `and` [default: all]

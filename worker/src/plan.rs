@@ -30,8 +30,6 @@ pub struct Plan {
     pub records: Records,
     /// The columns that were named, without those that only addresses are made of.
     pub columns_named: Vec<FieldPath>,
-    /// Fields that are in no document, whatever else they are good for.
-    pub exclude: Vec<FieldPath>,
     /// How far reading runs ahead.
     pub prefetch: Prefetch,
     /// Where a job's state is kept.
@@ -96,6 +94,8 @@ const THREADS_MAX: usize = 1024;
 pub struct Records {
     /// The fields that are kept; all if none.
     pub columns: Option<Vec<FieldPath>>,
+    /// Fields that are in no document, whatever else they are good for.
+    pub exclude: Vec<FieldPath>,
     /// Which records are kept; all if none.
     pub filter: Option<Predicate>,
     /// Records in a batch, at most.
@@ -117,6 +117,7 @@ impl Default for Records {
     fn default() -> Self {
         Self {
             columns: None,
+            exclude: Vec::new(),
             filter: None,
             batch_records_max: 50_000,
             record_bytes_max: 16 << 20,
@@ -284,6 +285,7 @@ impl Plan {
             threads,
             records: Records {
                 columns,
+                exclude,
                 filter: filter.map_err(|error| format!("--filter: {error}"))?,
                 batch_records_max: batch_size,
                 record_bytes_max: max_record_bytes,
@@ -293,7 +295,6 @@ impl Plan {
                 partition_fields,
             },
             columns_named,
-            exclude,
             prefetch: Prefetch::within(prefetch_memory_mb, prefetch_count),
             dead_letters,
             storage: pf_storage::Options {

@@ -446,7 +446,7 @@ async fn open(
         ending.stop(Cause::Refused { reason });
         Ok(None)
     };
-    let outlets = match Outlets::open(&plan.destination, &plan.exclude, registry).await? {
+    let outlets = match Outlets::open(&plan.destination, &plan.records.exclude, registry).await? {
         Ok(outlets) => outlets,
         Err(reason) => return refused(reason),
     };

@@ -32,9 +32,10 @@ impl PartitionFields {
         if !records.partition_fields {
             return None;
         }
-        let is_wanted = |name: &str| match &records.columns {
-            Some(columns) => columns.iter().any(|path| path.0 == [name]),
-            None => true,
+        let names = |paths: &[FieldPath], name: &str| paths.iter().any(|path| path.0 == [name]);
+        let is_wanted = |name: &str| {
+            let is_column = records.columns.as_ref().is_none_or(|columns| names(columns, name));
+            is_column && !names(&records.exclude, name)
         };
         let wanted: Vec<(&String, &String)> = item.partition.iter().filter(|(name, _)| is_wanted(name)).collect();
         let paths: Vec<FieldPath> = wanted
@@ -153,6 +154,12 @@ mod tests {
         );
         assert_eq!(with(&partition, Some("a"), r#"{"a":1}"#), r#"{"a":1}"#);
         assert_eq!(with(&[], None, r#"{"a":1}"#), r#"{"a":1}"#);
+        let without_year = Records {
+            exclude: FieldPath::list("year,day.of").unwrap(),
+            ..records(None)
+        };
+        let fields = PartitionFields::of(&item(&partition), &without_year).unwrap();
+        assert_eq!(fields.members, [br#""day":"1""#]);
         let unasked = Records::default();
         assert!(PartitionFields::of(&item(&partition), &unasked).is_none());
     }

@@ -71,7 +71,8 @@ pub(super) struct Stored {
 enum Holder {
     /// Nothing, one index, or something that we may not look at.
     One,
-    /// Indices in the order in which they were made; the last is written to.
+    /// Indices in the order in which they were made, the last of which is written to. Where an alias writes to another than the
+    /// youngest, nobody knows which one it wrote to when: then they are all as young.
     Many(Vec<(Timestamp, String)>),
 }
 
@@ -273,6 +274,16 @@ impl Earlier {
             .map(|index| (made(&index).unwrap_or(Timestamp::MAX), index))
             .collect();
         indices.sort_by_key(|(made, _)| *made);
+        if found["aliases"].as_array().is_some_and(|aliases| !aliases.is_empty())
+            && let Some(written) = write_index(wire, name).await?
+            && indices.last().is_none_or(|(_, youngest)| *youngest != written)
+        {
+            indices.retain(|(_, index)| *index != written);
+            indices.push((Timestamp::MAX, written));
+            for (made, _) in &mut indices {
+                *made = Timestamp::MAX;
+            }
+        }
         Ok(Holder::Many(indices))
     }
 
@@ -393,6 +404,17 @@ fn members(found: &Value) -> Vec<String> {
     let mut members = of("data_streams", "backing_indices");
     members.extend(of("aliases", "indices"));
     members
+}
+
+/// The index that an alias is written to, if it says one and we may look.
+async fn write_index<W: Wire>(wire: &W, alias: &str) -> Result<Option<String>, Trouble> {
+    let Given::Value(reply) = ask(wire, &format!("/_alias/{}", in_path(alias)), None).await? else {
+        return Ok(None);
+    };
+    let aliases: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let mut indices = aliases.as_object().into_iter().flatten();
+    let written = indices.find(|(_, index)| index["aliases"][alias]["is_write_index"] == true);
+    Ok(written.map(|(index, _)| index.clone()))
 }
 
 /// Those of the indices, in the order in which they were made, that may have been written to since then: one is, until the

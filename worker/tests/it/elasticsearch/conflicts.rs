@@ -102,6 +102,32 @@ fn another_record_before_a_rollover_takes_no_records_place_on_a_later_delivery()
 }
 
 #[test]
+fn what_is_stored_is_looked_for_in_the_index_that_an_alias_writes_to_be_it_the_youngest_or_not() {
+    each(|endpoint, api| {
+        let alias = api.new_name("written");
+        for (number, is_write_index) in [(1, true), (2, false)] {
+            api.create_index(
+                &format!("{alias}-{number:06}"),
+                &json!({"aliases": {&alias: {"is_write_index": is_write_index}}}),
+            );
+        }
+        let flags = format!("--es-url {endpoint} --es-index {alias} --es-id field:n");
+        let mut sink = Sink::must_connect(&flags);
+        assert_eq!(sink.send("a", &numbered(0..3)), all_taken());
+        // One that was restored beside it has another record by the same id.
+        let mut restored = Sink::must_connect(&format!(
+            "--es-url {endpoint} --es-index {alias}-000002 --es-id field:n"
+        ));
+        let another = r#"{"n":1,"another":true}"#.to_owned();
+        assert_eq!(restored.send("another", &[another]), all_taken());
+        let again = sink.send_again("a", &numbered(0..4));
+        assert_eq!(are_conflicts(&again), [(0, false), (1, false), (2, false)]);
+        api.refresh(&alias);
+        assert_eq!(api.count(&alias), 5);
+    });
+}
+
+#[test]
 fn a_record_that_a_pipeline_added_to_is_still_itself() {
     // The distribution of Elasticsearch that tests have is without the processor `set`.
     for server in [OpenSearch::shared(), OpenSearch::shared_2()] {
