@@ -65,6 +65,12 @@ impl ErrorBudget {
         self.spent(SAMPLE_RECORDS)
     }
 
+    /// Takes back records of an item that was given back: whoever reads it next counts them.
+    pub fn take_back(&self, records_read: u64, records_rejected: u64) {
+        self.read.fetch_sub(records_read, Ordering::Relaxed);
+        self.rejected.fetch_sub(records_rejected, Ordering::Relaxed);
+    }
+
     /// Whether too many were rejected, seen from the end, when the sample is all there is.
     pub fn spent_at_end(&self) -> Option<String> {
         self.spent(0)

@@ -119,6 +119,14 @@ impl Settler {
         });
         let mut round: Vec<Settling> = join_all(decided).await.into_iter().flatten().collect();
         self.record(&mut round).await;
+        for item in &round {
+            let counts = if is_settled(&item.settlement) {
+                item.tracked.done().counts
+            } else {
+                Counts::default()
+            };
+            item.tracked.weigh_no_more_than(&counts);
+        }
         if let Some(at) = first_at {
             self.metrics.ledger_lag_seconds.observe(at.elapsed().as_secs_f64());
         }

@@ -48,6 +48,8 @@ struct Progress {
     checkpointed: Done,
     checkpointed_at: Instant,
     is_told: bool,
+    /// What of the item is in the error budget: read and rejected.
+    weighed: Option<(u64, u64)>,
 }
 
 /// How much is acknowledged from one checkpoint to the next.
@@ -95,6 +97,7 @@ impl Tracked {
             checkpointed: done,
             checkpointed_at: now,
             is_told: false,
+            weighed: None,
         };
         let tracked = Self {
             lease,
@@ -141,10 +144,37 @@ impl Tracked {
 
     /// Forgets the checkpoint that it was to begin at. Nothing was read yet.
     pub fn start_over(&self) {
+        self.weigh_no_more_than(&Counts::default());
         let mut progress = self.progress();
         progress.track = Track::default();
         progress.checkpointed = Done::default();
         progress.begun = Done::default();
+    }
+
+    /// Leaves no more of the item in the error budget than these counts, with which it is settled. One that is given back is
+    /// weighed by whoever reads it next, from its checkpoint on.
+    pub fn weigh_no_more_than(&self, counts: &Counts) {
+        let mut progress = self.progress();
+        if let Some((read, rejected)) = progress.weighed.take() {
+            let more_read = read.saturating_sub(counts.records_in);
+            let more_rejected = rejected.saturating_sub(counts.records_rejected);
+            self.budget.take_back(more_read, more_rejected);
+        }
+    }
+
+    /// Adds to what of the item is in the error budget; the first time also what was done of it before this lease. If too many
+    /// records were rejected, says so in words.
+    fn weigh(&self, read: u64, rejected: u64) -> Option<String> {
+        let mut progress = self.progress();
+        let (mut more_read, mut more_rejected) = (read, rejected);
+        if progress.weighed.is_none() {
+            more_read += progress.begun.counts.records_in;
+            more_rejected += progress.begun.counts.records_rejected;
+        }
+        let (known_read, known_rejected) = progress.weighed.unwrap_or_default();
+        progress.weighed = Some((known_read + more_read, known_rejected + more_rejected));
+        self.budget.read(more_read);
+        self.budget.rejected(more_rejected)
     }
 
     /// Whether it was reading that failed, and nothing else.
@@ -282,7 +312,8 @@ impl Leased {
 
     /// Something was read: `counts` of it, up to `position`. What comes back is the lane's own hold.
     pub fn step(&self, counts: Counts, position: Option<Position>) -> Hold {
-        self.0.budget.read(counts.records_in);
+        // Too many that were rejected before are told with the next one that is.
+        self.0.weigh(counts.records_in, 0);
         let step = self.0.change(|track| track.begin(counts, position));
         Hold {
             item: Arc::clone(&self.0),
@@ -338,7 +369,10 @@ impl Hold {
 
     /// The part is where it should be, and `counts` say what became of its records.
     pub fn acknowledge(mut self, counts: Counts) {
-        let spent = self.item.budget.rejected(counts.records_rejected);
+        let spent = match counts.records_rejected {
+            0 => None,
+            rejected => self.item.weigh(0, rejected),
+        };
         let Some(step) = self.step.take() else { return };
         self.item.change(|track| {
             if let Some(reason) = spent {
@@ -367,5 +401,62 @@ impl Drop for Hold {
             };
             self.item.change(|track| track.fail(step, outcome));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pf_work::{Limit, queue::Receipt};
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    fn counts(records_in: u64, records_rejected: u64) -> Counts {
+        Counts {
+            records_in,
+            records_rejected,
+            ..Counts::default()
+        }
+    }
+
+    /// An item of which so much was done before.
+    fn leased(done: Counts, budget: &Arc<ErrorBudget>) -> Leased {
+        let text = r#"{"v":1,"job":"j","seq":0,"uri":"s3://b/k","size_bytes":9,"enqueued_at":"2024-01-01T00:00:00Z"}"#;
+        let lease = Lease {
+            item: WorkItem::from_json(text).unwrap(),
+            receipt: Receipt("receipt".to_owned()),
+            receive_count: 1,
+            lost_leases: 0,
+            deadline: Instant::now() + std::time::Duration::from_hours(1),
+        };
+        let done = Done {
+            counts: done,
+            ..Done::default()
+        };
+        Tracked::follow(lease, done, 0, None, unbounded_channel().0, Arc::clone(budget))
+    }
+
+    /// Reads ten records, four of which are rejected. Whether that was too much.
+    fn read(leased: &Leased) -> bool {
+        let hold = leased.step(counts(10, 0), None);
+        hold.another().acknowledge(counts(0, 4));
+        hold.acknowledge(Counts::default());
+        leased.tracked().progress().track.has_failed()
+    }
+
+    #[tokio::test]
+    async fn records_of_an_item_count_once_however_often_it_is_given_back_and_read_again() {
+        let budget = Arc::new(ErrorBudget::new(Limit::list("9").unwrap()));
+        for _ in 0..10 {
+            let item = leased(Counts::default(), &budget);
+            assert!(!read(&item));
+            item.tracked().weigh_no_more_than(&Counts::default());
+        }
+        // What was done before is of the item too, whoever did it.
+        let resumed = leased(counts(20, 5), &budget);
+        assert!(!read(&resumed), "nine are allowed");
+        resumed.tracked().weigh_no_more_than(&counts(30, 9));
+        assert!(read(&leased(Counts::default(), &budget)));
+        assert!(budget.spent_at_end().unwrap().starts_with("13 of 40 records"));
     }
 }
