@@ -150,7 +150,10 @@ pub(super) fn broken() -> Vec<Case> {
             "a gzip file without a byte",
             "data.ndjson.gz",
             Vec::new(),
-            Expected::all(""),
+            Expected {
+                failed: Some("truncated"),
+                ..Expected::all("")
+            },
         ),
     ]
 }
