@@ -85,7 +85,8 @@ async fn one(storage: &Storage, wanted: Vec<WorkItem>, all: usize) -> Result<Loo
     let uri: ObjectUri = first.uri.parse()?;
     let now = match storage.head(&uri).await {
         Ok(now) => now,
-        Err(error @ Error::NotFound { .. }) => {
+        // One object that may not be looked at keeps no others.
+        Err(error @ (Error::NotFound { .. } | Error::Denied { .. })) if !error.is_everyones() => {
             tracing::warn!("left out: {error}");
             return Ok(Look::LeaveOut(count));
         }

@@ -78,7 +78,9 @@ impl<'a> Places<'a> {
         let mut object = self.open(letter).await.map_err(unread)?;
         let found = match object.kind {
             Kind::Parquet => {
-                Err("it is a row of a Parquet file, which comes back with its whole item alone".to_owned())
+                Err("it is a row of a Parquet file, of which a letter holds nothing: a job of its own reads the object again, with a \
+                     larger --max-record-bytes"
+                    .to_owned())
             }
             Kind::Plain => self.stored(&object, letter.ordinal, length).await.map_err(unread),
             Kind::Gzip | Kind::Zstd => object

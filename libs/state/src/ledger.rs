@@ -65,7 +65,8 @@ pub struct Settled {
 impl Settled {
     /// The order in which one of several settlements of an item stands for it: the least.
     ///
-    /// A conflict is only seen by the first delivery: later ones take the other record's document for their own.
+    /// Who knows of conflicts stands before who does not: a later delivery that may not look at what is stored, or is told to keep
+    /// it, takes the other record's document for its own.
     fn rank(&self) -> (&Outcome, Reverse<u64>, u64, u64, Reverse<Counts>) {
         (
             &self.outcome,
