@@ -185,7 +185,7 @@ async fn discover(plan: Plan, totals: Totals, health: &Health, shutdown: &Shutdo
             is_partitioned: partitioning.is_some(),
             is_behind_an_earlier_run: !cursors.is_empty(),
         };
-        warn_of_nothing(&counts, whereabouts);
+        warn_of_nothing(&counts, &whereabouts);
     }
     if let Some((count, names)) = counts.unnameable() {
         tracing::warn!("{count} objects were left out because their names are not UTF-8: rename {names}");
@@ -363,12 +363,12 @@ struct Whereabouts<'a> {
     is_behind_an_earlier_run: bool,
 }
 
-fn warn_of_nothing(counts: &Counts, whereabouts: Whereabouts<'_>) {
+fn warn_of_nothing(counts: &Counts, whereabouts: &Whereabouts<'_>) {
     let Whereabouts {
         root,
         is_partitioned,
         is_behind_an_earlier_run,
-    } = whereabouts;
+    } = *whereabouts;
     let (kept_out, unread) = counts.folders();
     let prefixes = counts.prefixes.load(Relaxed);
     let keys = counts.keys.load(Relaxed);

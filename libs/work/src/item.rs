@@ -183,6 +183,7 @@ impl WorkItem {
 
     /// The item as it is kept when it is given up: whoever brings it back gives it all its tries anew, and records of it may be
     /// in the sink.
+    #[must_use]
     pub fn given_up(&self) -> Self {
         Self {
             returns: self.returns.saturating_add(1),
